@@ -1,0 +1,1 @@
+//! The north kit and the test cluster.

@@ -1,0 +1,1 @@
+//! The north contract: bodies of the Compute API.

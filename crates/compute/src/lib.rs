@@ -1,0 +1,1 @@
+//! The host agent: one queue per instance, one driver.

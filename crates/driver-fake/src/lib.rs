@@ -1,0 +1,1 @@
+//! The reference driver: simulated hosts with a fault plan.

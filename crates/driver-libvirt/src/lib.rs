@@ -1,0 +1,1 @@
+//! libvirt and QEMU, over libvirt's own RPC.

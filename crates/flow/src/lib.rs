@@ -1,0 +1,1 @@
+//! The journal engine: straight-line steps, each with its undo.

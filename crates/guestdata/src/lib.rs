@@ -1,0 +1,1 @@
+//! What a guest reads about itself: metadata documents and the config drive; pure.

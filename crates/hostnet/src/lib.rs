@@ -1,0 +1,1 @@
+//! One host's networking, always inside a named namespace.

@@ -1,0 +1,1 @@
+//! Keystone v3: tokens, users, projects, roles, catalog.

@@ -1,0 +1,1 @@
+//! Image headers read without guessing; pure.

@@ -1,0 +1,1 @@
+//! Typed calls from the control plane to a host.

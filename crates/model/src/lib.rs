@@ -1,0 +1,53 @@
+//! Records, states and the `ACTIONS` table.
+//!
+//! Everything here is pure: no I/O, no clock of its own, no randomness of its own. What the database stores,
+//! what the doors show and what the flows change are the same types, each in one module per aggregate.
+
+pub mod actions;
+pub mod aggregate;
+pub mod context;
+pub mod fault;
+pub mod flavor;
+pub mod flow;
+pub mod keypair;
+pub mod policy;
+pub mod quota;
+pub mod random;
+pub mod secret;
+pub mod server;
+pub mod service;
+pub mod time;
+
+pub use actions::{ACTIONS, Action, ActionRow, After};
+pub use context::{Context, Scope};
+pub use driver_api::{Clock, Timestamp};
+pub use random::Random;
+pub use secret::Secret;
+
+/// Time and randomness as one argument: what a deterministic run injects.
+#[derive(Clone)]
+pub struct Env {
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+}
+
+impl Env {
+    /// The machine's clock and randomness.
+    pub fn system() -> Env {
+        Env { clock: Clock::system(), random: Random::os() }
+    }
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+    /// A fresh random UUID (version 4).
+    pub fn uuid(&self) -> uuid::Uuid {
+        self.random.uuid()
+    }
+    /// A fresh id of the identity service: 32 hex digits.
+    pub fn hex_id(&self) -> String {
+        self.random.uuid().simple().to_string()
+    }
+}

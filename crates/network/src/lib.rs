@@ -1,0 +1,1 @@
+//! Neutron v2.0: networks, subnets, ports, security groups.

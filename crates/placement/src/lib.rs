@@ -1,0 +1,1 @@
+//! Resource providers, claims, filters and weighers.

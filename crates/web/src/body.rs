@@ -1,0 +1,54 @@
+//! JSON bodies whose errors name the field.
+
+use crate::Fault;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+
+/// Largest JSON body, bytes (Nova's `osapi_max_request_body_size`).
+pub const MAX_BODY: usize = 114_688;
+
+/// A JSON body of type `T`. Unknown fields are refused where `T` says `deny_unknown_fields`.
+#[derive(Debug, Clone)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Fault;
+    async fn from_request(request: Request, _: &S) -> Result<Body<T>, Fault> {
+        let json = request
+            .headers()
+            .get("content-type")
+            .and_then(|v| v.to_str().ok())
+            .is_none_or(|v| v.starts_with("application/json") || v.contains("+json") || v.contains("-json-patch"));
+        if !json {
+            return Err(Fault::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Content-Type is not supported; send application/json.",
+            ));
+        }
+        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY)
+            .await
+            .map_err(|_| Fault::too_large(format!("The request body is larger than {MAX_BODY} bytes or was cut off.")))?;
+        read_json(&bytes).map(Body)
+    }
+}
+
+/// Reads `T`; the fault names the field by its path.
+/// # Errors
+/// 400.
+pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let mut de = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut de).map_err(|e| {
+        let path = e.path().to_string();
+        let inner = e.into_inner();
+        if inner.is_syntax() || inner.is_eof() {
+            Fault::bad_request(format!("Malformed request body: {inner}."))
+        } else if path == "." {
+            Fault::bad_request(format!("Invalid input: {inner}."))
+        } else {
+            Fault::bad_request(format!("Invalid input for field/attribute {path}: {inner}."))
+        }
+    })?;
+    de.end().map_err(|e| Fault::bad_request(format!("Malformed request body: {e}.")))?;
+    Ok(value)
+}

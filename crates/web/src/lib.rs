@@ -1,0 +1,18 @@
+//! The frame of every HTTP door: who calls, what policy says, how a fault looks, how a body is read.
+//!
+//! Five OpenStack services have five shapes of error and one set of habits; the habits are here once. This crate
+//! knows HTTP status and JSON, and never a resource: no table, no name of a server or an image. A service builds
+//! its router from [`Route`] rows with [`router`], which checks each route's policy before the handler and renders
+//! [`Fault`]s in the service's own shape.
+
+mod body;
+mod caller;
+mod fault;
+mod page;
+mod route;
+
+pub use body::{Body, read_json};
+pub use caller::{Authenticate, Caller, MaybeCaller, RequestId, TokenFault, authenticate_layer};
+pub use fault::{Fault, FaultShape};
+pub use page::{Page, Query};
+pub use route::{Route, RouteInfo, route, router};
