@@ -1,0 +1,1 @@
+-- servers, flows, flavors, keypairs, quotas, aggregates, services

@@ -1,0 +1,1 @@
+-- images, members, tags

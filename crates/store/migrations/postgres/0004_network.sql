@@ -1,0 +1,1 @@
+-- networks, subnets, ports, security groups

@@ -1,0 +1,1 @@
+-- domains, projects, users, roles, tokens

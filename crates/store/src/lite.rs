@@ -1,0 +1,278 @@
+//! SQLite: one writer thread that serves everybody who waits with one flush, readers beside it on snapshots
+//! of their own, or the whole thing inline on the caller's thread for simulations.
+//!
+//! WAL with `synchronous=FULL`: a COMMIT that returned is on the disk. A unit is answered only after that.
+//! Nothing here is retried: there is one writer, so there is no race to lose.
+
+use crate::store::Job;
+use crate::tx::{Engine, Failure};
+use crate::unit::{self, Unit};
+use crate::{Error, Result, Row, Tx, Value};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// The most units that share one flush: bounds how long the first of them waits for the others.
+const BATCH: usize = 256;
+/// How long a statement waits for another process that holds the file's lock.
+const BUSY: Duration = Duration::from_secs(10);
+/// Statements kept prepared per connection.
+const STATEMENTS: usize = 512;
+
+/// A connection.
+pub(crate) struct Lite {
+    conn: Connection,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Writer,
+    Reader,
+}
+
+type Done<T> = std::result::Result<T, (Failure, Error)>;
+
+/// Opens a connection; `durable` is false only for databases that die with the process anyway.
+pub(crate) fn open(path: &Path, role: Role, durable: bool) -> Result<Tx> {
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(plain)?;
+    conn.busy_timeout(BUSY).map_err(plain)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    let pragma = |name: &str, value: &str| {
+        conn.pragma_update_and_check(None, name, value, |_| Ok(())).or_else(|e| match e {
+            rusqlite::Error::QueryReturnedNoRows => Ok(()),
+            other => Err(plain(other)),
+        })
+    };
+    pragma("journal_mode", "WAL")?;
+    pragma("synchronous", if durable { "FULL" } else { "OFF" })?;
+    pragma("foreign_keys", "ON")?;
+    pragma("temp_store", "MEMORY")?;
+    pragma("cache_size", "-16384")?;
+    pragma("journal_size_limit", "67108864")?;
+    if role == Role::Reader {
+        pragma("query_only", "ON")?;
+    }
+    Ok(Tx::new(Engine::Lite(Lite { conn })))
+}
+
+impl Lite {
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Value]) -> Done<u64> {
+        let mut statement = self.conn.prepare_cached(&numbered(sql)).map_err(refused)?;
+        let rows = statement.execute(rusqlite::params_from_iter(params)).map_err(refused)?;
+        Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn query(&mut self, sql: &str, params: &[Value]) -> Done<Vec<Row>> {
+        let mut statement = self.conn.prepare_cached(&numbered(sql)).map_err(refused)?;
+        let columns: std::sync::Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(refused)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().map_err(refused)? {
+            let mut values = Vec::with_capacity(columns.len());
+            for (at, name) in columns.iter().enumerate() {
+                let field = row.get_ref(at).map_err(refused)?;
+                values.push(read(name, field).map_err(|e| (Failure::Statement(e.to_string()), e))?);
+            }
+            all.push(Row::new(columns.clone(), values));
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn batch(&mut self, sql: &str) -> Done<()> {
+        self.conn.execute_batch(sql).map_err(refused)
+    }
+
+    /// Whether no transaction is open: SQLite ends one by itself when the disk is full or fails.
+    fn idle(&self) -> bool {
+        self.conn.is_autocommit()
+    }
+}
+
+/// SQLite numbers `$1` by first appearance; `?1` means what PostgreSQL means. Quoted text is left alone.
+fn numbered(sql: &str) -> String {
+    let mut quote = None;
+    let mut chars = sql.chars().peekable();
+    let mut out = String::with_capacity(sql.len());
+    while let Some(c) = chars.next() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            _ => {}
+        }
+        let parameter = c == '$' && quote.is_none() && chars.peek().is_some_and(char::is_ascii_digit);
+        out.push(if parameter { '?' } else { c });
+    }
+    out
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Int(v) => ValueRef::Integer(*v),
+            Value::Real(v) => ValueRef::Real(*v),
+            Value::Text(v) => ValueRef::Text(v.as_bytes()),
+            Value::Blob(v) => ValueRef::Blob(v),
+        }))
+    }
+}
+
+fn read(column: &str, field: ValueRef<'_>) -> Result<Value> {
+    Ok(match field {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(v) => Value::Int(v),
+        ValueRef::Real(v) => Value::Real(v),
+        ValueRef::Text(v) => match std::str::from_utf8(v) {
+            Ok(text) => Value::Text(text.to_owned()),
+            Err(e) => return Err(Error::corrupt(format!("column {column}"), e)),
+        },
+        ValueRef::Blob(v) => Value::Blob(v.to_vec()),
+    })
+}
+
+fn refused(e: rusqlite::Error) -> (Failure, Error) {
+    let error = plain(e);
+    (Failure::Statement(error.to_string()), error)
+}
+
+fn plain(e: rusqlite::Error) -> Error {
+    use rusqlite::ffi;
+    let rusqlite::Error::SqliteFailure(code, message) = &e else {
+        return Error::Sql(e.to_string());
+    };
+    let text = message.clone().unwrap_or_else(|| code.to_string());
+    match code.code {
+        ErrorCode::ConstraintViolation if code.extended_code == ffi::SQLITE_CONSTRAINT_NOTNULL => Error::Sql(text),
+        ErrorCode::ConstraintViolation if code.extended_code == ffi::SQLITE_CONSTRAINT_DATATYPE => Error::Sql(text),
+        ErrorCode::ConstraintViolation => Error::Conflict(text),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Error::corrupt("database file", text),
+        ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly => {
+            Error::Unavailable(text)
+        }
+        _ => Error::Sql(text),
+    }
+}
+
+/// Runs one unit in a transaction of its own on the caller's thread.
+pub(crate) fn inline<T>(tx: &mut Tx, write: bool, commits: &AtomicU64, mut work: impl FnMut(&mut Tx) -> Result<T>) -> Result<T> {
+    tx.batch(if write { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" })?;
+    let result = unit::run(tx, &mut work);
+    let changed = tx.changed();
+    if result.is_err() || !write {
+        undo_all(tx);
+        return result;
+    }
+    if let Err(e) = tx.batch("COMMIT") {
+        undo_all(tx);
+        return Err(e);
+    }
+    commits.fetch_add(u64::from(changed), Ordering::Relaxed);
+    result
+}
+
+/// The writer: takes what is waiting, runs each unit under a savepoint, flushes once, then answers.
+pub(crate) fn write_loop(mut tx: Tx, queue: &Receiver<Job>, commits: &AtomicU64) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = Vec::new();
+        if let Err(e) = tx.batch("BEGIN IMMEDIATE") {
+            first.unit.answer(Err(e));
+            continue;
+        }
+        let mut lost = None;
+        let mut next = Some(first.unit);
+        while let Some(mut unit) = next.take() {
+            let outcome = under_savepoint(&mut tx, unit.as_mut());
+            batch.push((unit, outcome, tx.changed()));
+            if idle(&tx) {
+                lost = Some("the database ended the transaction by itself".to_owned());
+                break;
+            }
+            if batch.len() < BATCH {
+                next = match queue.try_recv() {
+                    Ok(job) => Some(job.unit),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+                };
+            }
+        }
+        if lost.is_none() {
+            lost = tx.batch("COMMIT").err().map(|e| e.to_string());
+        }
+        if let Some(why) = &lost {
+            undo_all(&mut tx);
+            tracing::error!(why, units = batch.len(), "a batch of writes was not committed");
+        }
+        for (unit, outcome, changed) in batch {
+            match (outcome, &lost) {
+                (Ok(()), None) => {
+                    commits.fetch_add(u64::from(changed), Ordering::Relaxed);
+                    unit.answer(Ok(()));
+                }
+                (Ok(()), Some(why)) => unit.answer(Err(Error::Unavailable(why.clone()))),
+                (Err(e), _) => unit.answer(Err(e)),
+            }
+        }
+    }
+}
+
+fn under_savepoint(tx: &mut Tx, unit: &mut dyn Unit) -> Result<()> {
+    tx.start_unit();
+    tx.batch("SAVEPOINT unit")?;
+    let outcome = unit.run(tx);
+    if outcome.is_ok() {
+        return tx.batch("RELEASE SAVEPOINT unit");
+    }
+    if !idle(tx) {
+        tx.batch("ROLLBACK TO SAVEPOINT unit")?;
+        tx.batch("RELEASE SAVEPOINT unit")?;
+    }
+    outcome
+}
+
+/// A reader: each unit sees one snapshot. Several share the queue.
+pub(crate) fn read_loop(mut tx: Tx, queue: &Mutex<Receiver<Job>>, commits: &AtomicU64) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut job) = job else { return };
+        let mut outcome = Ok(());
+        let ran = inline(&mut tx, false, commits, |tx| job.unit.run(tx));
+        if let Err(e) = ran {
+            outcome = Err(e);
+        }
+        job.unit.answer(outcome);
+    }
+}
+
+fn idle(tx: &Tx) -> bool {
+    matches!(&tx.engine, Engine::Lite(lite) if lite.idle())
+}
+
+fn undo_all(tx: &mut Tx) {
+    if !idle(tx)
+        && let Err(e) = tx.batch("ROLLBACK")
+    {
+        tracing::error!(error = %e, "rollback failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn parameters_are_numbered_and_quotes_are_left_alone() {
+        assert_eq!(
+            numbered("SELECT '$1 it''s $2', \"$3\" FROM t WHERE a = $2 AND b = $10"),
+            "SELECT '$1 it''s $2', \"$3\" FROM t WHERE a = ?2 AND b = ?10"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! The handle everybody holds: hands units to the engine's threads and waits for their answers. Never blocks
+//! an async thread (except inline, where running on the caller's thread is the point).
+
+use crate::unit::{self, Unit};
+use crate::{Error, Result, Tx, lite, migrations, pg};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tempfile::TempDir;
+
+/// Where SQLite's statements run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqliteMode {
+    /// One writer thread with group commit, and reader threads.
+    Threaded,
+    /// On the caller's thread, one unit at a time: deterministic, for simulations under paused time.
+    Inline,
+}
+
+/// A unit in a queue.
+pub(crate) struct Job {
+    pub(crate) unit: Box<dyn Unit>,
+    /// Whether it may change rows (PostgreSQL's one queue carries both kinds).
+    pub(crate) write: bool,
+}
+
+enum Engine {
+    Inline(Box<Mutex<Tx>>),
+    Threads { writes: Sender<Job>, reads: Sender<Job> },
+}
+
+struct Inner {
+    /// `None` only while being dropped.
+    engine: Option<Engine>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    commits: Arc<AtomicU64>,
+    /// Kept for its Drop: removes a private database after the threads have closed it.
+    _private: Option<TempDir>,
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("commits", &self.commits()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens (or makes, readable by its owner only) the file and brings its schema up to date. Blocks briefly.
+    pub fn open_sqlite(path: &Path, mode: SqliteMode) -> Result<Store> {
+        lite_store(path, mode, true, None)
+    }
+    /// A private database that is gone with the last clone; nothing is flushed to a disk.
+    pub fn open_memory(mode: SqliteMode) -> Result<Store> {
+        if mode == SqliteMode::Inline {
+            return lite_store(Path::new(":memory:"), mode, false, None);
+        }
+        // Several connections to one in-memory database would lock each other out (no WAL there): a file in
+        // memory-backed storage, where there is one, is the same thing with snapshots.
+        let shm = Path::new("/dev/shm");
+        let dir = tempfile::Builder::new()
+            .prefix("kilonova-")
+            .tempdir_in(shm)
+            .or_else(|_| tempfile::Builder::new().prefix("kilonova-").tempdir())
+            .map_err(|e| Error::Unavailable(format!("no place for a private database: {e}")))?;
+        let path = dir.path().join("private.db");
+        lite_store(&path, mode, false, Some(dir))
+    }
+    /// Connects to PostgreSQL with `connections` sessions, each on its own thread, and brings the schema up
+    /// to date. Blocks until the server has answered.
+    pub fn open_postgres(url: &str, connections: usize) -> Result<Store> {
+        let commits = Arc::new(AtomicU64::new(0));
+        let (jobs, queue) = channel();
+        let threads = pg::start(url, connections.max(1), queue, &commits)?;
+        let engine = Engine::Threads { writes: jobs.clone(), reads: jobs };
+        Ok(Store::assemble(engine, threads, commits, None))
+    }
+
+    fn assemble(engine: Engine, threads: Vec<JoinHandle<()>>, commits: Arc<AtomicU64>, private: Option<TempDir>) -> Store {
+        Store(Arc::new(Inner { engine: Some(engine), threads: Mutex::new(threads), commits, _private: private }))
+    }
+
+    /// One durable unit: when this returns `Ok`, what `work` did is on the disk; when it returns `Err`,
+    /// nothing of it happened. (One exception: [`Error::Unavailable`] that says the outcome is unknown,
+    /// after PostgreSQL was lost during COMMIT and did not come back.) `work` may run more than once.
+    /// Dropping the future does not take the unit back.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.run(true, work).await
+    }
+    /// Reads one snapshot; `work` must not change anything.
+    pub async fn read<T: Send + 'static>(&self, work: impl FnMut(&mut Tx) -> Result<T> + Send + 'static) -> Result<T> {
+        self.run(false, work).await
+    }
+    /// Units so far that were committed and changed rows.
+    pub fn commits(&self) -> u64 {
+        self.0.commits.load(Ordering::Relaxed)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        write: bool,
+        work: impl FnMut(&mut Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let closed = || Error::Unavailable("the store is closed".into());
+        let (unit, answer) = match self.0.engine.as_ref().ok_or_else(closed)? {
+            Engine::Inline(tx) => {
+                let mut tx = tx.lock().unwrap_or_else(PoisonError::into_inner);
+                return lite::inline(&mut tx, write, &self.0.commits, work);
+            }
+            Engine::Threads { writes, reads } => {
+                let (unit, answer) = unit::unit(work);
+                let queue = if write { writes } else { reads };
+                (queue.send(Job { unit, write }), answer)
+            }
+        };
+        unit.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without senders the threads end after what is queued; the files are closed when this returns.
+        self.engine = None;
+        let own = std::thread::current().id();
+        for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if thread.thread().id() != own && thread.join().is_err() {
+                tracing::error!("a database thread panicked");
+            }
+        }
+    }
+}
+
+fn lite_store(path: &Path, mode: SqliteMode, durable: bool, private: Option<TempDir>) -> Result<Store> {
+    if path != Path::new(":memory:") {
+        make_file(path)?;
+    }
+    let mut writer = lite::open(path, lite::Role::Writer, durable)?;
+    migrations::run(&mut writer)?;
+    let commits = Arc::new(AtomicU64::new(0));
+    if mode == SqliteMode::Inline {
+        return Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(writer))), Vec::new(), commits, private));
+    }
+    let (writes, write_queue) = channel();
+    let (reads, read_queue) = channel();
+    let mut threads = Vec::new();
+    let counter = commits.clone();
+    threads.push(spawn("store-writer", move || lite::write_loop(writer, &write_queue, &counter))?);
+    threads.extend(readers(path.to_owned(), durable, read_queue, &commits)?);
+    Ok(Store::assemble(Engine::Threads { writes, reads }, threads, commits, private))
+}
+
+fn readers(path: PathBuf, durable: bool, queue: Receiver<Job>, commits: &Arc<AtomicU64>) -> Result<Vec<JoinHandle<()>>> {
+    let count = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
+    let queue = Arc::new(Mutex::new(queue));
+    (0..count)
+        .map(|_| {
+            let reader = lite::open(&path, lite::Role::Reader, durable)?;
+            let (queue, commits) = (queue.clone(), commits.clone());
+            spawn("store-reader", move || lite::read_loop(reader, &queue, &commits))
+        })
+        .collect()
+}
+
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map_err(|e| Error::Unavailable(format!("no thread for the database: {e}")))
+}
+
+/// Makes the file for its owner only before SQLite would make it for everybody (its journals take over the
+/// mode), and flushes its directory entry.
+fn make_file(path: &Path) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let failed = |e: std::io::Error| Error::Unavailable(format!("cannot open the database file: {e}"));
+    let fresh = !path.exists();
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    if fresh && let Some(dir) = path.parent() {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}

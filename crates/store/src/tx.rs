@@ -1,0 +1,155 @@
+//! The inside of a unit: statements, and nothing else. Beginning and ending the transaction belongs to the
+//! engine's thread, so no caller can forget it.
+
+use crate::lite::Lite;
+use crate::pg::Pg;
+use crate::{Error, Result, Row, Value};
+
+/// The two engines, for the rare statement that needs a twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+pub(crate) enum Engine {
+    Lite(Lite),
+    Pg(Pg),
+}
+
+/// Why the transaction cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// A statement was refused; the unit is doomed.
+    Statement(String),
+    /// The transaction lost a race; run the unit again.
+    Lost,
+    /// The connection is gone; run the unit again on another.
+    Broken(String),
+}
+
+/// An open transaction.
+pub struct Tx {
+    pub(crate) engine: Engine,
+    failed: Option<Failure>,
+    changed: bool,
+    depth: u32,
+}
+
+impl Tx {
+    pub(crate) fn new(engine: Engine) -> Tx {
+        Tx { engine, failed: None, changed: false, depth: 0 }
+    }
+    pub(crate) fn start_unit(&mut self) {
+        self.failed = None;
+        self.changed = false;
+        self.depth = 0;
+    }
+    /// Whether the unit changed rows.
+    pub(crate) fn changed(&self) -> bool {
+        self.changed
+    }
+    pub(crate) fn failed(&self) -> Option<&Failure> {
+        self.failed.as_ref()
+    }
+    /// The error of a unit in which a statement failed.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failed.as_ref().map(|failed| match failed {
+            Failure::Statement(text) => Error::Sql(format!("an earlier statement of the unit failed: {text}")),
+            Failure::Lost => Error::Busy,
+            Failure::Broken(text) => Error::Unavailable(text.clone()),
+        })
+    }
+
+    /// Which engine runs this.
+    pub fn dialect(&self) -> Dialect {
+        match self.engine {
+            Engine::Lite(_) => Dialect::Sqlite,
+            Engine::Pg(_) => Dialect::Postgres,
+        }
+    }
+    /// Runs a statement; how many rows it inserted, changed (matched) or deleted.
+    pub fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        self.ready()?;
+        let done = match &mut self.engine {
+            Engine::Lite(lite) => lite.execute(sql, params),
+            Engine::Pg(pg) => pg.execute(sql, params),
+        };
+        let rows = self.note(done)?;
+        self.changed |= rows > 0;
+        Ok(rows)
+    }
+    /// All rows of a query (or of a statement with RETURNING).
+    pub fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        self.ready()?;
+        let done = match &mut self.engine {
+            Engine::Lite(lite) => lite.query(sql, params),
+            Engine::Pg(pg) => pg.query(sql, params),
+        };
+        let rows = self.note(done)?;
+        self.changed |= !rows.is_empty() && writes(sql);
+        Ok(rows)
+    }
+    /// The only row, or none; more than one is a bug of the statement.
+    pub fn query_one(&mut self, sql: &str, params: &[Value]) -> Result<Option<Row>> {
+        let mut rows = self.query(sql, params)?.into_iter();
+        match (rows.next(), rows.next()) {
+            (row, None) => Ok(row),
+            (_, Some(_)) => Err(Error::Sql("one row expected, more found".into())),
+        }
+    }
+    /// A part that may fail alone: if `part` fails, what it did is taken back and the unit goes on. Costs two
+    /// statements; prefer a guarded update whose row count is looked at.
+    pub fn attempt<T>(&mut self, part: impl FnOnce(&mut Tx) -> Result<T>) -> Result<T> {
+        self.ready()?;
+        let (name, before) = (format!("attempt_{}", self.depth), self.changed);
+        self.batch(&format!("SAVEPOINT {name}"))?;
+        self.depth += 1;
+        let result = part(self);
+        self.depth -= 1;
+        let result = match (result, self.failure()) {
+            (Ok(_), Some(failed)) => Err(failed),
+            (result, _) => result,
+        };
+        if result.is_ok() {
+            self.batch(&format!("RELEASE SAVEPOINT {name}"))?;
+        } else if !matches!(self.failed, Some(Failure::Lost | Failure::Broken(_))) {
+            self.failed = None;
+            self.changed = before;
+            self.batch(&format!("ROLLBACK TO SAVEPOINT {name}"))?;
+            self.batch(&format!("RELEASE SAVEPOINT {name}"))?;
+        }
+        result
+    }
+
+    /// Statements without parameters or answer: the engine's own (BEGIN, SAVEPOINT) and migrations.
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
+        let done = match &mut self.engine {
+            Engine::Lite(lite) => lite.batch(sql),
+            Engine::Pg(pg) => pg.batch(sql),
+        };
+        self.note(done)
+    }
+    fn ready(&self) -> Result<()> {
+        self.failure().map_or(Ok(()), Err)
+    }
+    fn note<T>(&mut self, done: std::result::Result<T, (Failure, Error)>) -> Result<T> {
+        done.map_err(|(failure, error)| {
+            self.failed = Some(failure);
+            error
+        })
+    }
+}
+
+/// Whether a statement that answers rows is one that changes them.
+fn writes(sql: &str) -> bool {
+    let mut words = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let changing = |word: &str| ["INSERT", "UPDATE", "DELETE"].iter().any(|w| word.eq_ignore_ascii_case(w));
+    match words.next() {
+        Some(first) if first.eq_ignore_ascii_case("WITH") => words.any(changing),
+        Some(first) => changing(first),
+        None => false,
+    }
+}
