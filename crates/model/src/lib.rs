@@ -9,6 +9,7 @@ pub mod context;
 pub mod fault;
 pub mod flavor;
 pub mod flow;
+pub mod identity;
 pub mod keypair;
 pub mod policy;
 pub mod quota;

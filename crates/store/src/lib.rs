@@ -14,6 +14,7 @@
 //! randomness, and nothing above it sees a database library.
 
 mod error;
+pub mod identity;
 mod lite;
 mod migrations;
 mod pg;

@@ -8,11 +8,13 @@
 mod body;
 mod caller;
 mod fault;
+mod origin;
 mod page;
 mod route;
 
 pub use body::{Body, read_json};
 pub use caller::{Authenticate, Caller, MaybeCaller, RequestId, TokenFault, authenticate_layer};
 pub use fault::{Fault, FaultShape};
+pub use origin::{Origin, Scheme};
 pub use page::{Page, Query};
 pub use route::{Route, RouteInfo, route, router};
