@@ -4,14 +4,13 @@
 //! WAL with `synchronous=FULL`: a COMMIT that returned is on the disk. A unit is answered only after that.
 //! Nothing here is retried: there is one writer, so there is no race to lose.
 
-use crate::store::Job;
+use crate::store::{Counters, Job};
 use crate::tx::{Engine, Failure};
 use crate::unit::{self, Unit};
 use crate::{Error, Result, Row, Tx, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -163,27 +162,51 @@ fn plain(e: rusqlite::Error) -> Error {
     }
 }
 
-/// Runs one unit in a transaction of its own on the caller's thread.
-pub(crate) fn inline<T>(tx: &mut Tx, write: bool, commits: &AtomicU64, mut work: impl FnMut(&mut Tx) -> Result<T>) -> Result<T> {
-    tx.batch(if write { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" })?;
+/// Runs one writing unit in a transaction of its own on the caller's thread.
+pub(crate) fn inline<T>(
+    tx: &mut Tx,
+    write: bool,
+    counters: &Counters,
+    mut work: impl FnMut(&mut Tx) -> Result<T>,
+) -> Result<T> {
+    if !write {
+        return snapshot(tx, work);
+    }
+    tx.start_unit();
+    tx.batch("BEGIN IMMEDIATE")?;
+    let result = unit::run(tx, &mut work);
+    if result.is_ok() {
+        let changed = tx.changed();
+        if let Err(e) = tx.batch("COMMIT") {
+            undo_all(tx);
+            return Err(e);
+        }
+        counters.flushed(changed.into());
+    } else {
+        undo_all(tx);
+    }
+    result
+}
+
+/// Runs one reading unit on the caller's thread.
+fn snapshot<T>(tx: &mut Tx, mut work: impl FnMut(&mut Tx) -> Result<T>) -> Result<T> {
+    tx.start_unit();
+    tx.batch("BEGIN DEFERRED")?;
     let result = unit::run(tx, &mut work);
     let changed = tx.changed();
-    if result.is_err() || !write {
-        undo_all(tx);
-        return result;
+    undo_all(tx);
+    if changed {
+        // A reader's connection refuses by itself; the inline one can only take it back.
+        return Err(Error::Sql("a read tried to change rows".into()));
     }
-    if let Err(e) = tx.batch("COMMIT") {
-        undo_all(tx);
-        return Err(e);
-    }
-    commits.fetch_add(u64::from(changed), Ordering::Relaxed);
     result
 }
 
 /// The writer: takes what is waiting, runs each unit under a savepoint, flushes once, then answers.
-pub(crate) fn write_loop(mut tx: Tx, queue: &Receiver<Job>, commits: &AtomicU64) {
+pub(crate) fn write_loop(mut tx: Tx, queue: &Receiver<Job>, counters: &Counters) {
     while let Ok(first) = queue.recv() {
         let mut batch = Vec::new();
+        tx.start_unit();
         if let Err(e) = tx.batch("BEGIN IMMEDIATE") {
             first.unit.answer(Err(e));
             continue;
@@ -211,12 +234,11 @@ pub(crate) fn write_loop(mut tx: Tx, queue: &Receiver<Job>, commits: &AtomicU64)
             undo_all(&mut tx);
             tracing::error!(why, units = batch.len(), "a batch of writes was not committed");
         }
-        for (unit, outcome, changed) in batch {
+        let durable = |(_, outcome, changed): &&(_, Result<()>, bool)| lost.is_none() && outcome.is_ok() && *changed;
+        counters.flushed(batch.iter().filter(durable).count().try_into().unwrap_or(u64::MAX));
+        for (unit, outcome, _) in batch {
             match (outcome, &lost) {
-                (Ok(()), None) => {
-                    commits.fetch_add(u64::from(changed), Ordering::Relaxed);
-                    unit.answer(Ok(()));
-                }
+                (Ok(()), None) => unit.answer(Ok(())),
                 (Ok(()), Some(why)) => unit.answer(Err(Error::Unavailable(why.clone()))),
                 (Err(e), _) => unit.answer(Err(e)),
             }
@@ -232,6 +254,7 @@ fn under_savepoint(tx: &mut Tx, unit: &mut dyn Unit) -> Result<()> {
         return tx.batch("RELEASE SAVEPOINT unit");
     }
     if !idle(tx) {
+        tx.start_unit();
         tx.batch("ROLLBACK TO SAVEPOINT unit")?;
         tx.batch("RELEASE SAVEPOINT unit")?;
     }
@@ -239,15 +262,11 @@ fn under_savepoint(tx: &mut Tx, unit: &mut dyn Unit) -> Result<()> {
 }
 
 /// A reader: each unit sees one snapshot. Several share the queue.
-pub(crate) fn read_loop(mut tx: Tx, queue: &Mutex<Receiver<Job>>, commits: &AtomicU64) {
+pub(crate) fn read_loop(mut tx: Tx, queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut job) = job else { return };
-        let mut outcome = Ok(());
-        let ran = inline(&mut tx, false, commits, |tx| job.unit.run(tx));
-        if let Err(e) = ran {
-            outcome = Err(e);
-        }
+        let outcome = snapshot(&mut tx, |tx| job.unit.run(tx));
         job.unit.answer(outcome);
     }
 }
@@ -257,6 +276,7 @@ fn idle(tx: &Tx) -> bool {
 }
 
 fn undo_all(tx: &mut Tx) {
+    tx.start_unit();
     if !idle(tx)
         && let Err(e) = tx.batch("ROLLBACK")
     {

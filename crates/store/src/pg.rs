@@ -4,13 +4,12 @@
 //! When the connection dies during COMMIT nobody knows whether it happened; the transaction's id is asked
 //! for afterwards, so that a unit is never run twice and never reported wrongly.
 
-use crate::store::{Job, spawn};
+use crate::store::{Counters, Job, spawn};
 use crate::tx::{Engine, Failure};
 use crate::{Error, Result, Row, Tx, Value, migrations};
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage, Statement};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -44,7 +43,7 @@ pub(crate) fn start(
     url: &str,
     connections: usize,
     queue: Receiver<Job>,
-    commits: &Arc<AtomicU64>,
+    counters: &Arc<Counters>,
 ) -> Result<Vec<JoinHandle<()>>> {
     // The parser's error could quote the URL, which has the password in it.
     let mut config: Config =
@@ -53,7 +52,7 @@ pub(crate) fn start(
     let first = config.clone();
     // The client runs a small runtime inside, which must not be entered from an async thread.
     let opened = spawn_with("store-migrate", move || {
-        let mut tx = Tx::new(Engine::Pg(Pg { config: first, client: None, statements: HashMap::new() }));
+        let mut tx = Tx::new(Engine::Pg(Pg::new(first)));
         migrations::run(&mut tx)?;
         warn_if_not_durable(&mut tx)
     })?;
@@ -61,9 +60,9 @@ pub(crate) fn start(
     let queue = Arc::new(Mutex::new(queue));
     (0..connections)
         .map(|index| {
-            let pg = Pg { config: config.clone(), client: None, statements: HashMap::new() };
-            let (queue, commits) = (queue.clone(), commits.clone());
-            spawn("store-postgres", move || work_loop(pg, index, &queue, &commits))
+            let pg = Pg::new(config.clone());
+            let (queue, counters) = (queue.clone(), counters.clone());
+            spawn("store-postgres", move || work_loop(pg, index, &queue, &counters))
         })
         .collect()
 }
@@ -85,6 +84,10 @@ fn warn_if_not_durable(tx: &mut Tx) -> Result<()> {
 }
 
 impl Pg {
+    fn new(config: Config) -> Box<Pg> {
+        Box::new(Pg { config, client: None, statements: HashMap::new() })
+    }
+
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value]) -> Done<u64> {
         let statement = self.prepare(sql)?;
         let refs = references(params);
@@ -185,14 +188,14 @@ fn broken(e: &postgres::Error) -> (Failure, Error) {
     (Failure::Broken(text.clone()), Error::Unavailable(text))
 }
 
-fn work_loop(pg: Pg, index: usize, queue: &Mutex<Receiver<Job>>, commits: &AtomicU64) {
+fn work_loop(pg: Box<Pg>, index: usize, queue: &Mutex<Receiver<Job>>, counters: &Counters) {
     let mut tx = Tx::new(Engine::Pg(pg));
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut job) = job else { return };
         let (outcome, changed) = run(&mut tx, &mut job, index);
         if outcome.is_ok() && job.write {
-            commits.fetch_add(u64::from(changed), Ordering::Relaxed);
+            counters.flushed(changed.into());
         }
         job.unit.answer(outcome);
     }
@@ -273,12 +276,11 @@ fn begin(tx: &mut Tx, write: bool) -> Done<Option<String>> {
 }
 
 fn rolled_back(tx: &mut Tx, ended: Ended) -> Ended {
-    let changed = tx.changed();
+    tx.start_unit();
     if tx.batch("ROLLBACK").is_err() {
         // The server rolls back by itself when the session ends.
         forget(tx);
     }
-    debug_assert_eq!(changed, tx.changed());
     ended
 }
 

@@ -4,11 +4,10 @@
 use crate::unit::{self, Unit};
 use crate::{Error, Result, Tx, lite, migrations, pg};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use tempfile::TempDir;
 
 /// Where SQLite's statements run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +25,23 @@ pub(crate) struct Job {
     pub(crate) write: bool,
 }
 
+/// What happened so far.
+#[derive(Default)]
+pub(crate) struct Counters {
+    commits: AtomicU64,
+    flushes: AtomicU64,
+}
+
+impl Counters {
+    /// One flush made `units` durable that changed rows.
+    pub(crate) fn flushed(&self, units: u64) {
+        if units > 0 {
+            self.commits.fetch_add(units, Relaxed);
+            self.flushes.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 enum Engine {
     Inline(Box<Mutex<Tx>>),
     Threads { writes: Sender<Job>, reads: Sender<Job> },
@@ -35,10 +51,13 @@ struct Inner {
     /// `None` only while being dropped.
     engine: Option<Engine>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    commits: Arc<AtomicU64>,
+    counters: Arc<Counters>,
     /// Kept for its Drop: removes a private database after the threads have closed it.
-    _private: Option<TempDir>,
+    _private: Option<Private>,
 }
+
+/// What dies with the last clone of a store: a directory, or a test's schema.
+pub(crate) type Private = Box<dyn std::any::Any + Send + Sync>;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -69,20 +88,23 @@ impl Store {
             .or_else(|_| tempfile::Builder::new().prefix("kilonova-").tempdir())
             .map_err(|e| Error::Unavailable(format!("no place for a private database: {e}")))?;
         let path = dir.path().join("private.db");
-        lite_store(&path, mode, false, Some(dir))
+        lite_store(&path, mode, false, Some(Box::new(dir)))
     }
     /// Connects to PostgreSQL with `connections` sessions, each on its own thread, and brings the schema up
     /// to date. Blocks until the server has answered.
     pub fn open_postgres(url: &str, connections: usize) -> Result<Store> {
-        let commits = Arc::new(AtomicU64::new(0));
+        Store::postgres(url, connections, None)
+    }
+    pub(crate) fn postgres(url: &str, connections: usize, private: Option<Private>) -> Result<Store> {
+        let counters = Arc::new(Counters::default());
         let (jobs, queue) = channel();
-        let threads = pg::start(url, connections.max(1), queue, &commits)?;
+        let threads = pg::start(url, connections.max(1), queue, &counters)?;
         let engine = Engine::Threads { writes: jobs.clone(), reads: jobs };
-        Ok(Store::assemble(engine, threads, commits, None))
+        Ok(Store::assemble(engine, threads, counters, private))
     }
 
-    fn assemble(engine: Engine, threads: Vec<JoinHandle<()>>, commits: Arc<AtomicU64>, private: Option<TempDir>) -> Store {
-        Store(Arc::new(Inner { engine: Some(engine), threads: Mutex::new(threads), commits, _private: private }))
+    fn assemble(engine: Engine, threads: Vec<JoinHandle<()>>, counters: Arc<Counters>, private: Option<Private>) -> Store {
+        Store(Arc::new(Inner { engine: Some(engine), threads: Mutex::new(threads), counters, _private: private }))
     }
 
     /// One durable unit: when this returns `Ok`, what `work` did is on the disk; when it returns `Err`,
@@ -101,7 +123,11 @@ impl Store {
     }
     /// Units so far that were committed and changed rows.
     pub fn commits(&self) -> u64 {
-        self.0.commits.load(Ordering::Relaxed)
+        self.0.counters.commits.load(Relaxed)
+    }
+    /// Flushes so far that made such units durable: fewer than [`Store::commits`] where units shared one.
+    pub fn flushes(&self) -> u64 {
+        self.0.counters.flushes.load(Relaxed)
     }
 
     async fn run<T: Send + 'static>(
@@ -113,7 +139,7 @@ impl Store {
         let (unit, answer) = match self.0.engine.as_ref().ok_or_else(closed)? {
             Engine::Inline(tx) => {
                 let mut tx = tx.lock().unwrap_or_else(PoisonError::into_inner);
-                return lite::inline(&mut tx, write, &self.0.commits, work);
+                return lite::inline(&mut tx, write, &self.0.counters, work);
             }
             Engine::Threads { writes, reads } => {
                 let (unit, answer) = unit::unit(work);
@@ -139,33 +165,33 @@ impl Drop for Inner {
     }
 }
 
-fn lite_store(path: &Path, mode: SqliteMode, durable: bool, private: Option<TempDir>) -> Result<Store> {
+fn lite_store(path: &Path, mode: SqliteMode, durable: bool, private: Option<Private>) -> Result<Store> {
     if path != Path::new(":memory:") {
         make_file(path)?;
     }
     let mut writer = lite::open(path, lite::Role::Writer, durable)?;
     migrations::run(&mut writer)?;
-    let commits = Arc::new(AtomicU64::new(0));
+    let counters = Arc::new(Counters::default());
     if mode == SqliteMode::Inline {
-        return Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(writer))), Vec::new(), commits, private));
+        return Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(writer))), Vec::new(), counters, private));
     }
     let (writes, write_queue) = channel();
     let (reads, read_queue) = channel();
     let mut threads = Vec::new();
-    let counter = commits.clone();
+    let counter = counters.clone();
     threads.push(spawn("store-writer", move || lite::write_loop(writer, &write_queue, &counter))?);
-    threads.extend(readers(path.to_owned(), durable, read_queue, &commits)?);
-    Ok(Store::assemble(Engine::Threads { writes, reads }, threads, commits, private))
+    threads.extend(readers(path.to_owned(), durable, read_queue)?);
+    Ok(Store::assemble(Engine::Threads { writes, reads }, threads, counters, private))
 }
 
-fn readers(path: PathBuf, durable: bool, queue: Receiver<Job>, commits: &Arc<AtomicU64>) -> Result<Vec<JoinHandle<()>>> {
+fn readers(path: PathBuf, durable: bool, queue: Receiver<Job>) -> Result<Vec<JoinHandle<()>>> {
     let count = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
     let queue = Arc::new(Mutex::new(queue));
     (0..count)
         .map(|_| {
             let reader = lite::open(&path, lite::Role::Reader, durable)?;
-            let (queue, commits) = (queue.clone(), commits.clone());
-            spawn("store-reader", move || lite::read_loop(reader, &queue, &commits))
+            let queue = queue.clone();
+            spawn("store-reader", move || lite::read_loop(reader, &queue))
         })
         .collect()
 }

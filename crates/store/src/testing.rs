@@ -7,7 +7,7 @@ use postgres::NoTls;
 /// The variable that names a PostgreSQL for tests: `postgres://…`, a user who may create schemas.
 pub const POSTGRES: &str = "KILONOVA_TEST_POSTGRES";
 
-/// A store and what keeps it alive.
+/// A store for a test; its database goes with the last clone of the store.
 pub struct TestEngine {
     /// `sqlite-threaded`, `sqlite-inline` or `postgres`.
     pub name: &'static str,
@@ -15,10 +15,9 @@ pub struct TestEngine {
     pub store: Store,
     /// How another process or a second `Store` would open the same database; only for PostgreSQL.
     pub url: Option<String>,
-    _schema: Option<Schema>,
 }
 
-/// A schema of one test, dropped with it.
+/// A schema of one test.
 struct Schema {
     url: String,
     name: String,
@@ -31,7 +30,6 @@ pub fn engines() -> Vec<TestEngine> {
         name,
         store: Store::open_memory(mode).expect("a private SQLite database opens"),
         url: None,
-        _schema: None,
     };
     vec![
         sqlite("sqlite-threaded", SqliteMode::Threaded),
@@ -47,8 +45,8 @@ pub fn postgres(connections: usize) -> TestEngine {
     });
     let schema = on_thread(move || Schema::create(base));
     let url = schema.url_inside();
-    let store = Store::open_postgres(&url, connections).expect("the test PostgreSQL opens");
-    TestEngine { name: "postgres", store, url: Some(url), _schema: Some(schema) }
+    let store = Store::postgres(&url, connections, Some(Box::new(schema))).expect("the test PostgreSQL opens");
+    TestEngine { name: "postgres", store, url: Some(url) }
 }
 
 /// The PostgreSQL client may not be entered from an async test.

@@ -16,7 +16,7 @@ pub enum Dialect {
 
 pub(crate) enum Engine {
     Lite(Lite),
-    Pg(Pg),
+    Pg(Box<Pg>),
 }
 
 /// Why the transaction cannot go on.
