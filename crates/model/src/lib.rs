@@ -10,6 +10,7 @@ pub mod fault;
 pub mod flavor;
 pub mod flow;
 pub mod identity;
+pub mod image;
 pub mod keypair;
 pub mod policy;
 pub mod quota;

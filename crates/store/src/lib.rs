@@ -15,6 +15,7 @@
 
 mod error;
 pub mod identity;
+pub mod image;
 mod lite;
 mod migrations;
 mod pg;
