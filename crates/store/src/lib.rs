@@ -21,6 +21,7 @@ mod migrations;
 mod pg;
 mod row;
 mod store;
+pub mod placement;
 pub mod testing;
 mod tx;
 mod unit;

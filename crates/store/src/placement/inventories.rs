@@ -1,0 +1,87 @@
+//! Inventories. `used` moves only by [`take`] and [`give`].
+
+use crate::{Result, Row, Tx, params};
+use model::placement::Inventory;
+use uuid::Uuid;
+
+const COLUMNS: &str = "class, total, reserved, min_unit, max_unit, step_size, allocation_ratio, used";
+
+fn read(row: &Row) -> Result<Inventory> {
+    Ok(Inventory {
+        class: row.get("class")?,
+        total: row.get("total")?,
+        reserved: row.get("reserved")?,
+        min_unit: row.get("min_unit")?,
+        max_unit: row.get("max_unit")?,
+        step_size: row.get("step_size")?,
+        allocation_ratio: row.get("allocation_ratio")?,
+        used: row.get("used")?,
+    })
+}
+
+/// Inventories of a provider, by class.
+pub fn of(tx: &mut Tx, provider: Uuid) -> Result<Vec<Inventory>> {
+    let sql = format!("SELECT {COLUMNS} FROM inventories WHERE provider = $1 ORDER BY class");
+    tx.query(&sql, params![provider])?.iter().map(read).collect()
+}
+
+/// Every inventory with its provider.
+pub fn all(tx: &mut Tx) -> Result<Vec<(Uuid, Inventory)>> {
+    let sql = format!("SELECT provider, {COLUMNS} FROM inventories ORDER BY provider, class");
+    tx.query(&sql, &[])?.iter().map(|r| Ok((r.get("provider")?, read(r)?))).collect()
+}
+
+/// Adds or changes one inventory; what is used of it stays.
+pub fn put(tx: &mut Tx, provider: Uuid, i: &Inventory) -> Result<()> {
+    tx.execute(
+        "INSERT INTO inventories (provider, class, total, reserved, min_unit, max_unit, step_size, allocation_ratio, \
+         capacity, used) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) ON CONFLICT (provider, class) DO UPDATE SET \
+         total = excluded.total, reserved = excluded.reserved, min_unit = excluded.min_unit, \
+         max_unit = excluded.max_unit, step_size = excluded.step_size, \
+         allocation_ratio = excluded.allocation_ratio, capacity = excluded.capacity",
+        params![
+            provider,
+            &i.class,
+            i.total,
+            i.reserved,
+            i.min_unit,
+            i.max_unit,
+            i.step_size,
+            i.allocation_ratio,
+            i.capacity()
+        ],
+    )?;
+    Ok(())
+}
+
+/// Removes an inventory of which nothing is used; false if it is not there or in use.
+pub fn remove_unused(tx: &mut Tx, provider: Uuid, class: &str) -> Result<bool> {
+    let n = tx.execute(
+        "DELETE FROM inventories WHERE provider = $1 AND class = $2 AND used = 0",
+        params![provider, class],
+    )?;
+    Ok(n == 1)
+}
+
+/// Takes `amount`, if so much is free; false changes nothing.
+pub fn take(tx: &mut Tx, provider: Uuid, class: &str, amount: i64) -> Result<bool> {
+    let n = tx.execute(
+        "UPDATE inventories SET used = used + $3 WHERE provider = $1 AND class = $2 AND used + $3 <= capacity",
+        params![provider, class, amount],
+    )?;
+    Ok(n == 1)
+}
+
+/// Gives `amount` back.
+pub fn give(tx: &mut Tx, provider: Uuid, class: &str, amount: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE inventories SET used = used - $3 WHERE provider = $1 AND class = $2",
+        params![provider, class, amount],
+    )?;
+    Ok(())
+}
+
+/// Is any inventory of this class anywhere?
+pub fn class_in_use(tx: &mut Tx, class: &str) -> Result<bool> {
+    Ok(!tx.query("SELECT provider FROM inventories WHERE class = $1 LIMIT 1", params![class])?.is_empty())
+}

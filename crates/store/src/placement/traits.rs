@@ -1,0 +1,54 @@
+//! Traits of providers.
+
+use crate::{Result, Tx, params};
+use uuid::Uuid;
+
+/// One trait of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProviderTrait {
+    /// Name.
+    pub name: String,
+    /// The host reported it (and may take it back); otherwise an operator set it.
+    pub reported: bool,
+}
+
+/// Traits of a provider, by name.
+pub fn of(tx: &mut Tx, provider: Uuid) -> Result<Vec<ProviderTrait>> {
+    tx.query("SELECT trait, reported FROM provider_traits WHERE provider = $1 ORDER BY trait", params![provider])?
+        .iter()
+        .map(|r| Ok(ProviderTrait { name: r.get("trait")?, reported: r.get("reported")? }))
+        .collect()
+}
+
+/// Every (provider, trait).
+pub fn all(tx: &mut Tx) -> Result<Vec<(Uuid, String)>> {
+    tx.query("SELECT provider, trait FROM provider_traits ORDER BY provider, trait", &[])?
+        .iter()
+        .map(|r| Ok((r.get("provider")?, r.get("trait")?)))
+        .collect()
+}
+
+/// Adds one.
+pub fn add(tx: &mut Tx, provider: Uuid, name: &str, reported: bool) -> Result<()> {
+    tx.execute(
+        "INSERT INTO provider_traits (provider, trait, reported) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        params![provider, name, reported],
+    )?;
+    Ok(())
+}
+
+/// Removes one.
+pub fn remove(tx: &mut Tx, provider: Uuid, name: &str) -> Result<()> {
+    tx.execute("DELETE FROM provider_traits WHERE provider = $1 AND trait = $2", params![provider, name])?;
+    Ok(())
+}
+
+/// Has any provider the trait?
+pub fn in_use(tx: &mut Tx, name: &str) -> Result<bool> {
+    Ok(!tx.query("SELECT provider FROM provider_traits WHERE trait = $1 LIMIT 1", params![name])?.is_empty())
+}
+
+/// Names of traits that some provider has.
+pub fn associated(tx: &mut Tx) -> Result<Vec<String>> {
+    tx.query("SELECT DISTINCT trait FROM provider_traits ORDER BY trait", &[])?.iter().map(|r| r.get("trait")).collect()
+}
