@@ -13,15 +13,24 @@
 //! This crate never decides anything: rules live in `model` and in the services. It has no clock and no
 //! randomness, and nothing above it sees a database library.
 
+pub mod aggregates;
+pub mod counters;
 mod error;
+pub mod flavors;
+pub mod flows;
 pub mod identity;
 pub mod image;
+pub mod keypairs;
 mod lite;
 mod migrations;
 mod pg;
-mod row;
-mod store;
 pub mod placement;
+pub mod quotas;
+mod row;
+pub mod secrets;
+pub mod servers;
+pub mod services;
+mod store;
 pub mod testing;
 mod tx;
 mod unit;

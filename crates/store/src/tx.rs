@@ -70,6 +70,13 @@ impl Tx {
             Engine::Pg(_) => Dialect::Postgres,
         }
     }
+    /// What a SELECT ends with to hold its rows until the unit ends. SQLite's writer holds everything anyway.
+    pub fn for_update(&self) -> &'static str {
+        match self.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE",
+        }
+    }
     /// Runs a statement; how many rows it inserted, changed (matched) or deleted.
     pub fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         self.ready()?;

@@ -1,0 +1,196 @@
+//! Flows: the intent, the command and the instance action in one row. A row is leased to one controller from
+//! birth; only its owner moves it on, and whoever takes an expired lease over is the owner then. Never runs
+//! a flow.
+
+use crate::{Error, FromValue, Result, Row, Tx, Value, params};
+use driver_api::Timestamp;
+use model::flow::{FlowRow, FlowState, StepRecord};
+use uuid::Uuid;
+
+const WHAT: &str = "flow";
+const COLUMNS: &str = "id, action, version, server_id, project_id, user_id, request_id, state, input, steps, message, \
+    owner, lease_until, cancel, created_at, updated_at";
+/// States in which something remains to be done. Spelled out, so that the index of that condition is used.
+const UNFINISHED: &str = "state IN ('running', 'unwinding')";
+
+/// Stores a new flow; it is leased already.
+pub fn insert(tx: &mut Tx, flow: &FlowRow) -> Result<()> {
+    tx.execute(
+        "INSERT INTO flows (id, action, version, server_id, project_id, user_id, request_id, state, input, steps, \
+         journal, message, owner, lease_until, cancel, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', $11, $12, $13, $14, $15, $16)",
+        params![
+            flow.id,
+            flow.action,
+            flow.version,
+            flow.server_id,
+            &flow.project_id,
+            &flow.user_id,
+            &flow.request_id,
+            flow.state,
+            Value::json(&flow.input)?,
+            Value::json(&flow.steps)?,
+            &flow.message,
+            &flow.owner,
+            flow.lease_until,
+            flow.cancel,
+            flow.created_at,
+            flow.updated_at,
+        ],
+    )?;
+    Ok(())
+}
+
+/// A flow.
+pub fn get(tx: &mut Tx, id: Uuid) -> Result<FlowRow> {
+    let row = tx.query_one(&format!("SELECT {COLUMNS} FROM flows WHERE id = $1"), params![id])?;
+    read(&row.ok_or_else(|| Error::not_found(WHAT, id))?)
+}
+
+/// The flows of a server, newest first: its instance actions.
+pub fn list_for_server(tx: &mut Tx, server: Uuid) -> Result<Vec<FlowRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM flows WHERE server_id = $1 ORDER BY created_at DESC, id DESC");
+    tx.query(&sql, params![server])?.iter().map(read).collect()
+}
+
+/// The flow that a request began on a server: one instance action.
+pub fn find_by_request(tx: &mut Tx, server: Uuid, request: &str) -> Result<Option<FlowRow>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM flows WHERE server_id = $1 AND request_id = $2 ORDER BY created_at DESC, id DESC LIMIT 1"
+    );
+    tx.query_one(&sql, params![server, request])?.as_ref().map(read).transpose()
+}
+
+/// All flows that are not finished, oldest first.
+pub fn unfinished(tx: &mut Tx) -> Result<Vec<FlowRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM flows WHERE {UNFINISHED} ORDER BY created_at, id");
+    tx.query(&sql, &[])?.iter().map(read).collect()
+}
+
+/// Extends every lease that `owner` holds; the flows it still owns. One that it runs and that is not among
+/// them was taken over, and must be let go.
+pub fn renew(tx: &mut Tx, owner: &str, until: Timestamp) -> Result<Vec<Uuid>> {
+    let sql = format!("UPDATE flows SET lease_until = $2 WHERE {UNFINISHED} AND owner = $1 RETURNING id");
+    let mut ids: Vec<Uuid> = tx.query(&sql, params![owner, until])?.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Takes over at most `limit` flows whose lease ended before `expired_before`, oldest lease first. A
+/// controller that knows it is alone passes the end of time at its start.
+pub fn take_over(
+    tx: &mut Tx,
+    owner: &str,
+    expired_before: Timestamp,
+    until: Timestamp,
+    limit: u32,
+) -> Result<Vec<FlowRow>> {
+    // The condition stands outside once more: on PostgreSQL two controllers may pick the same row, and the
+    // one that comes second looks at it again.
+    let sql = format!(
+        "UPDATE flows SET owner = $1, lease_until = $3 WHERE {UNFINISHED} AND lease_until < $2 AND id IN \
+         (SELECT id FROM flows WHERE {UNFINISHED} AND lease_until < $2 ORDER BY lease_until, id LIMIT $4) \
+         RETURNING {COLUMNS}"
+    );
+    let rows = tx.query(&sql, params![owner, expired_before, until, limit])?;
+    let mut flows: Vec<FlowRow> = rows.iter().map(read).collect::<Result<_>>()?;
+    flows.sort_by_key(|flow| (flow.created_at, flow.id));
+    Ok(flows)
+}
+
+/// What an owner writes about its flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Where it stands.
+    pub state: FlowState,
+    /// Its steps.
+    pub steps: Vec<StepRecord>,
+    /// What to tell the user.
+    pub message: Option<String>,
+}
+
+/// Moves an unfinished flow of `owner` on, to its end too; conflict if it is finished or has another owner.
+pub fn advance(tx: &mut Tx, id: Uuid, owner: &str, progress: &Progress, now: Timestamp) -> Result<()> {
+    let sql = format!(
+        "UPDATE flows SET state = $3, steps = $4, message = $5, updated_at = $6 \
+         WHERE id = $1 AND owner = $2 AND {UNFINISHED}"
+    );
+    let steps = Value::json(&progress.steps)?;
+    let rows = tx.execute(&sql, params![id, owner, progress.state, steps, &progress.message, now])?;
+    owned(rows, id)
+}
+
+/// Ends a flow: [`advance`] to a final state.
+pub fn finish(
+    tx: &mut Tx,
+    id: Uuid,
+    owner: &str,
+    state: FlowState,
+    steps: &[StepRecord],
+    message: Option<&str>,
+    now: Timestamp,
+) -> Result<()> {
+    let progress = Progress { state, steps: steps.to_vec(), message: message.map(str::to_owned) };
+    advance(tx, id, owner, &progress, now)
+}
+
+/// Asks an unfinished flow to stop; whether there was one.
+pub fn request_cancel(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool> {
+    let sql = format!("UPDATE flows SET cancel = 1, updated_at = $2 WHERE id = $1 AND {UNFINISHED}");
+    Ok(tx.execute(&sql, params![id, now])? == 1)
+}
+
+/// Whether cancellation was asked for.
+pub fn is_cancelled(tx: &mut Tx, id: Uuid) -> Result<bool> {
+    let row = tx.query_one("SELECT cancel FROM flows WHERE id = $1", params![id])?;
+    row.ok_or_else(|| Error::not_found(WHAT, id))?.get("cancel")
+}
+
+/// The recorded results of the flow's remote steps, as its engine wrote them.
+pub fn journal(tx: &mut Tx, id: Uuid) -> Result<serde_json::Value> {
+    let row = tx.query_one("SELECT journal FROM flows WHERE id = $1", params![id])?;
+    row.ok_or_else(|| Error::not_found(WHAT, id))?.json("journal")
+}
+
+/// Records them; conflict if the flow is finished or has another owner.
+pub fn record(tx: &mut Tx, id: Uuid, owner: &str, journal: &serde_json::Value, now: Timestamp) -> Result<()> {
+    let sql = format!("UPDATE flows SET journal = $3, updated_at = $4 WHERE id = $1 AND owner = $2 AND {UNFINISHED}");
+    let rows = tx.execute(&sql, params![id, owner, Value::json(journal)?, now])?;
+    owned(rows, id)
+}
+
+fn owned(rows: u64, id: Uuid) -> Result<()> {
+    if rows == 1 { Ok(()) } else { Err(Error::Conflict(format!("flow {id} is finished or owned by another"))) }
+}
+
+fn read(row: &Row) -> Result<FlowRow> {
+    Ok(FlowRow {
+        id: row.get("id")?,
+        action: row.get("action")?,
+        version: row.get("version")?,
+        server_id: row.get("server_id")?,
+        project_id: row.get("project_id")?,
+        user_id: row.get("user_id")?,
+        request_id: row.get("request_id")?,
+        state: row.get("state")?,
+        input: row.json("input")?,
+        steps: row.json("steps")?,
+        message: row.get("message")?,
+        owner: row.get("owner")?,
+        lease_until: row.get("lease_until")?,
+        cancel: row.get("cancel")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+impl From<FlowState> for Value {
+    fn from(state: FlowState) -> Value {
+        Value::Text(state.as_str().to_owned())
+    }
+}
+impl FromValue for FlowState {
+    fn from_value(value: &Value) -> std::result::Result<Self, &'static str> {
+        FlowState::parse(&String::from_value(value)?).ok_or("a state of a flow")
+    }
+}

@@ -1,0 +1,116 @@
+//! Quotas: what a project uses of each counted resource, changed by guarded updates in the unit that makes or
+//! removes the thing, so that two requests can never both take the last one. Never counts rows to decide.
+
+use crate::{Error, Result, Tx, params};
+use model::quota::{Resource, Usage};
+use std::collections::BTreeMap;
+
+/// A claim did not fit; the unit ends with this ([`Error::aborted_as`] gives it back).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("quota exceeded for {resource}: requested {requested}, but already used {used} of {limit}")]
+pub struct Exceeded {
+    /// Resource name.
+    pub resource: String,
+    /// How many were asked for.
+    pub requested: i64,
+    /// How many are used.
+    pub used: i64,
+    /// How many there may be.
+    pub limit: i64,
+}
+
+/// Takes `amount` of each resource for `project`, all or nothing. Resources are taken in the order of their
+/// names, so that no two claims wait for each other.
+pub fn claim(tx: &mut Tx, project: &str, wanted: &[(&Resource, i64)]) -> Result<()> {
+    for (resource, amount) in by_name(wanted) {
+        if take(tx, project, resource, amount)? {
+            continue;
+        }
+        // The row comes with the first use.
+        tx.execute(
+            "INSERT INTO quotas (project_id, resource, hard_limit, used) VALUES ($1, $2, NULL, 0) ON CONFLICT DO NOTHING",
+            params![project, resource.name],
+        )?;
+        if !take(tx, project, resource, amount)? {
+            let now = usage(tx, project, resource)?;
+            let (resource, used, limit) = (now.resource, now.used, now.limit);
+            return Err(Error::abort(Exceeded { resource, requested: amount, used, limit }));
+        }
+    }
+    Ok(())
+}
+
+fn take(tx: &mut Tx, project: &str, resource: &Resource, amount: i64) -> Result<bool> {
+    let rows = tx.execute(
+        "UPDATE quotas SET used = used + $3 WHERE project_id = $1 AND resource = $2 \
+         AND (COALESCE(hard_limit, $4) < 0 OR used + $3 <= COALESCE(hard_limit, $4))",
+        params![project, resource.name, amount, resource.default],
+    )?;
+    Ok(rows == 1)
+}
+
+/// Gives back; never below zero.
+pub fn release(tx: &mut Tx, project: &str, back: &[(&Resource, i64)]) -> Result<()> {
+    for (resource, amount) in by_name(back) {
+        tx.execute(
+            "UPDATE quotas SET used = CASE WHEN used > $3 THEN used - $3 ELSE 0 END WHERE project_id = $1 AND resource = $2",
+            params![project, resource.name, amount],
+        )?;
+    }
+    Ok(())
+}
+
+fn by_name<'a>(amounts: &[(&'a Resource, i64)]) -> Vec<(&'a Resource, i64)> {
+    let mut sums: BTreeMap<&str, (&Resource, i64)> = BTreeMap::new();
+    for (resource, amount) in amounts {
+        sums.entry(resource.name).or_insert((resource, 0)).1 += amount;
+    }
+    sums.into_values().collect()
+}
+
+/// Limit and use of one resource.
+pub fn usage(tx: &mut Tx, project: &str, resource: &Resource) -> Result<Usage> {
+    let row = tx.query_one(
+        "SELECT hard_limit, used FROM quotas WHERE project_id = $1 AND resource = $2",
+        params![project, resource.name],
+    )?;
+    let (limit, used) = match row {
+        Some(row) => (row.get::<Option<i64>>("hard_limit")?, row.get("used")?),
+        None => (None, 0),
+    };
+    Ok(Usage { resource: resource.name.to_owned(), limit: limit.unwrap_or(resource.default), used })
+}
+
+/// Limit and use of each of `resources`, in their order.
+pub fn usages(tx: &mut Tx, project: &str, resources: &[Resource]) -> Result<Vec<Usage>> {
+    let mut known = BTreeMap::new();
+    for row in tx.query("SELECT resource, hard_limit, used FROM quotas WHERE project_id = $1", params![project])? {
+        known.insert(row.get::<String>("resource")?, (row.get::<Option<i64>>("hard_limit")?, row.get("used")?));
+    }
+    let all = resources.iter().map(|resource| {
+        let (limit, used) = known.get(resource.name).copied().unwrap_or_default();
+        Usage { resource: resource.name.to_owned(), limit: limit.unwrap_or(resource.default), used }
+    });
+    Ok(all.collect())
+}
+
+/// Sets the project's own limit; -1 is unlimited. It may lie below what is used: nothing more is given then.
+pub fn set_limit(tx: &mut Tx, project: &str, resource: &Resource, limit: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO quotas (project_id, resource, hard_limit, used) VALUES ($1, $2, $3, 0) \
+         ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = EXCLUDED.hard_limit",
+        params![project, resource.name, limit],
+    )?;
+    Ok(())
+}
+
+/// Forgets the project's own limits of `resources`: the defaults hold again. What is used stays.
+pub fn reset_limits(tx: &mut Tx, project: &str, resources: &[Resource]) -> Result<()> {
+    for (resource, _) in by_name(&resources.iter().map(|r| (r, 0)).collect::<Vec<_>>()) {
+        tx.execute(
+            "UPDATE quotas SET hard_limit = NULL WHERE project_id = $1 AND resource = $2",
+            params![project, resource.name],
+        )?;
+    }
+    Ok(())
+}

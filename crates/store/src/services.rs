@@ -1,0 +1,105 @@
+//! Compute services: what a host registered and the operator's switches. Never says whether a host is up:
+//! that lives in memory.
+
+use crate::{Error, Result, Row, Tx, Value, counters, params};
+use driver_api::Timestamp;
+use model::service::Service;
+use uuid::Uuid;
+
+const WHAT: &str = "service";
+const COLUMNS: &str = "id, number, host, driver, disabled, disabled_reason, forced_down, facets, traits, nodes, \
+    created_at, updated_at";
+
+/// Registers a host: new under the next number, or again. A host that comes back keeps its identity, its
+/// number and the operator's switches; what its driver says is replaced. As stored.
+pub fn register(tx: &mut Tx, service: &Service) -> Result<Service> {
+    let lists = (Value::json(&service.facets)?, Value::json(&service.traits)?, Value::json(&service.nodes)?);
+    let sql = format!(
+        "UPDATE services SET driver = $2, facets = $3, traits = $4, nodes = $5, updated_at = $6 WHERE host = $1 \
+         RETURNING {COLUMNS}"
+    );
+    let (facets, traits, nodes) = lists.clone();
+    let again = params![&service.host, &service.driver, facets, traits, nodes, service.updated_at].to_vec();
+    if let Some(row) = tx.query_one(&sql, &again)? {
+        return read(&row);
+    }
+    let number = counters::next(tx, "services")?;
+    let (facets, traits, nodes) = lists;
+    tx.execute(
+        "INSERT INTO services (id, number, host, driver, disabled, disabled_reason, forced_down, facets, traits, nodes, \
+         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        params![
+            service.id,
+            number,
+            &service.host,
+            &service.driver,
+            service.disabled,
+            &service.disabled_reason,
+            service.forced_down,
+            facets,
+            traits,
+            nodes,
+            service.created_at,
+            service.updated_at,
+        ],
+    )?;
+    Ok(Service { number, ..service.clone() })
+}
+
+/// The service of that id.
+pub fn get(tx: &mut Tx, id: Uuid) -> Result<Service> {
+    let row = tx.query_one(&format!("SELECT {COLUMNS} FROM services WHERE id = $1"), params![id])?;
+    read(&row.ok_or_else(|| Error::not_found(WHAT, id))?)
+}
+
+/// The service on that host.
+pub fn find_by_host(tx: &mut Tx, host: &str) -> Result<Option<Service>> {
+    let row = tx.query_one(&format!("SELECT {COLUMNS} FROM services WHERE host = $1"), params![host])?;
+    row.as_ref().map(read).transpose()
+}
+
+/// All services, by number.
+pub fn list(tx: &mut Tx) -> Result<Vec<Service>> {
+    tx.query(&format!("SELECT {COLUMNS} FROM services ORDER BY number"), &[])?.iter().map(read).collect()
+}
+
+/// Reads a service and writes the operator's switches back: disabled, its reason, forced down.
+pub fn change(
+    tx: &mut Tx,
+    id: Uuid,
+    now: Timestamp,
+    edit: impl FnOnce(&mut Service) -> Result<()>,
+) -> Result<Service> {
+    let row = tx.query_one(&format!("SELECT {COLUMNS} FROM services WHERE id = $1{}", tx.for_update()), params![id])?;
+    let mut service = read(&row.ok_or_else(|| Error::not_found(WHAT, id))?)?;
+    edit(&mut service)?;
+    service.updated_at = now;
+    tx.execute(
+        "UPDATE services SET disabled = $2, disabled_reason = $3, forced_down = $4, updated_at = $5 WHERE id = $1",
+        params![id, service.disabled, &service.disabled_reason, service.forced_down, now],
+    )?;
+    Ok(service)
+}
+
+/// Forgets a service.
+pub fn delete(tx: &mut Tx, id: Uuid) -> Result<()> {
+    let rows = tx.execute("DELETE FROM services WHERE id = $1", params![id])?;
+    if rows == 0 { Err(Error::not_found(WHAT, id)) } else { Ok(()) }
+}
+
+fn read(row: &Row) -> Result<Service> {
+    Ok(Service {
+        id: row.get("id")?,
+        number: row.get("number")?,
+        host: row.get("host")?,
+        driver: row.get("driver")?,
+        disabled: row.get("disabled")?,
+        disabled_reason: row.get("disabled_reason")?,
+        forced_down: row.get("forced_down")?,
+        facets: row.json("facets")?,
+        traits: row.json("traits")?,
+        nodes: row.json("nodes")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
