@@ -61,9 +61,13 @@ pub(crate) struct ClassColumn {
     pub(crate) total: Vec<i64>,
     pub(crate) capacity: Vec<i64>,
     pub(crate) used: Vec<i64>,
-    pub(crate) min: Vec<i64>,
+    /// `capacity - used`, kept beside them: the number that every filter and weigher reads.
+    free: Vec<i64>,
     pub(crate) max: Vec<i64>,
+    pub(crate) min: Vec<i64>,
     pub(crate) step: Vec<i64>,
+    /// Some row has a least amount or a step other than 1.
+    uneven: bool,
 }
 
 impl ClassColumn {
@@ -73,26 +77,35 @@ impl ClassColumn {
             total: vec![0; rows],
             capacity: vec![-1; rows],
             used: vec![0; rows],
-            min: vec![1; rows],
+            free: vec![-1; rows],
             max: vec![0; rows],
+            min: vec![1; rows],
             step: vec![1; rows],
+            uneven: false,
         }
     }
     fn grow(&mut self) {
         self.total.push(0);
         self.capacity.push(-1);
         self.used.push(0);
-        self.min.push(1);
+        self.free.push(-1);
         self.max.push(0);
+        self.min.push(1);
         self.step.push(1);
     }
     fn clear(&mut self, row: usize) {
-        (self.total[row], self.capacity[row], self.used[row]) = (0, -1, 0);
+        (self.total[row], self.capacity[row], self.used[row], self.free[row]) = (0, -1, 0, -1);
         (self.min[row], self.max[row], self.step[row]) = (1, 0, 1);
     }
     fn set(&mut self, row: usize, i: &Inventory) {
         (self.total[row], self.capacity[row], self.used[row]) = (i.total, i.capacity(), i.used);
         (self.min[row], self.max[row], self.step[row]) = (i.min_unit, i.max_unit, i.step_size.max(1));
+        self.free[row] = self.capacity[row] - i.used;
+        self.uneven |= i.min_unit != 1 || i.step_size > 1;
+    }
+    fn note(&mut self, row: usize, change: i64) {
+        self.used[row] = (self.used[row] + change).max(0);
+        self.free[row] = self.capacity[row] - self.used[row];
     }
     /// Has the row this class?
     pub(crate) fn has(&self, row: usize) -> bool {
@@ -100,14 +113,17 @@ impl ClassColumn {
     }
     /// Not promised yet.
     pub(crate) fn free(&self, row: usize) -> i64 {
-        self.capacity[row] - self.used[row]
+        self.free[row]
+    }
+    /// The same of every row.
+    pub(crate) fn frees(&self) -> &[i64] {
+        &self.free
     }
     /// Could the row promise `amount`?
     pub(crate) fn fits(&self, row: usize, amount: i64) -> bool {
-        self.free(row) >= amount
+        self.free[row] >= amount
             && amount <= self.max[row]
-            && amount >= self.min[row]
-            && (self.step[row] == 1 || amount % self.step[row] == 0)
+            && (!self.uneven || (amount >= self.min[row] && amount % self.step[row] == 0))
     }
 }
 
@@ -305,7 +321,7 @@ impl Columns {
         let Some(row) = self.row(id) else { return };
         for (class, amount) in resources {
             if let Some(c) = self.classes.iter_mut().find(|c| *c.name == **class) {
-                c.used[row] = (c.used[row] + sign * amount).max(0);
+                c.note(row, sign * amount);
             }
         }
         self.instances[row] = (self.instances[row] + sign).max(0);

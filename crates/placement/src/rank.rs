@@ -81,6 +81,15 @@ impl Sieve {
     }
 }
 
+impl Sieve {
+    /// Holds a property that is a word: `met` judges each word once. Where all words pass, no host is looked at.
+    fn hold_word(&mut self, filter: &str, words: &[u32], met: &[bool], reason: impl FnOnce() -> String) {
+        if !met.iter().all(|m| *m) {
+            self.hold(filter, |r| met.get(words[r] as usize).copied().unwrap_or(false), reason);
+        }
+    }
+}
+
 /// Ranks the hosts for `spec`. `tie` decides between hosts of equal weight.
 pub fn rank(c: &Columns, spec: &RequestSpec, tie: u64) -> Ranked {
     let offered = LIVE | REGISTERED;
@@ -131,20 +140,19 @@ fn filter_hosts(c: &Columns, spec: &RequestSpec, sieve: &mut Sieve) {
 
 fn filter_words(c: &Columns, spec: &RequestSpec, sieve: &mut Sieve) {
     if let Some(zone) = &spec.zone {
-        let id = c.zones.id(zone);
-        let reason = || format!("not in availability zone {zone}");
-        sieve.hold("AvailabilityZoneFilter", |r| Some(c.zone[r]) == id, reason);
+        let met: Vec<bool> = c.zones.names.iter().map(|z| **z == **zone).collect();
+        sieve.hold_word("AvailabilityZoneFilter", &c.zone, &met, || format!("not in availability zone {zone}"));
     }
     if !spec.kinds.is_empty() {
         let met: Vec<bool> = c.kinds.names.iter().map(|k| spec.kinds.iter().all(|w| kind_meets(k, w))).collect();
         let reason = || format!("need hypervisor type {}", spec.kinds.join(" and "));
-        sieve.hold("DriverKindFilter", |r| met.get(c.kind[r] as usize).copied().unwrap_or(false), reason);
+        sieve.hold_word("DriverKindFilter", &c.kind, &met, reason);
     }
     if !spec.aggregate_extra_specs.is_empty() {
         let met: Vec<bool> = c.groups.iter().map(|g| group_meets(c, g, spec)).collect();
         let keys: Vec<&str> = spec.aggregate_extra_specs.keys().map(String::as_str).collect();
         let reason = || format!("no aggregate with the flavor's {}", keys.join(", "));
-        sieve.hold("AggregateInstanceExtraSpecsFilter", |r| met[c.group[r] as usize], reason);
+        sieve.hold_word("AggregateInstanceExtraSpecsFilter", &c.group, &met, reason);
     }
 }
 
@@ -239,30 +247,42 @@ fn weigh(c: &Columns, alive: &[u32], limit: usize, tie: u64) -> Vec<Candidate> {
     if alive.is_empty() || limit == 0 {
         return Vec::new();
     }
-    let (ram, cpu, disk) = (&c.classes[RAM], &c.classes[CPU], &c.classes[DISK]);
-    let metrics = |r: usize| -> [i64; 5] { [ram.free(r), cpu.free(r), disk.free(r), c.io_ops[r], c.failed_builds[r]] };
-    let (mut low, mut high) = ([i64::MAX; 5], [i64::MIN; 5]);
-    for r in alive {
-        for (m, v) in metrics(*r as usize).into_iter().enumerate() {
-            low[m] = low[m].min(v);
-            high[m] = high[m].max(v);
+    let metrics: [&[i64]; 5] =
+        [c.classes[RAM].frees(), c.classes[CPU].frees(), c.classes[DISK].frees(), &c.io_ops, &c.failed_builds];
+    let mut weights = vec![0.0; alive.len()];
+    for (values, multiplier) in metrics.into_iter().zip(MULTIPLIERS) {
+        let (mut low, mut high) = (i64::MAX, i64::MIN);
+        for r in alive {
+            let v = values[*r as usize];
+            (low, high) = (low.min(v), high.max(v));
         }
-    }
-    let mut scale = [0.0; 5];
-    for m in 0..5 {
-        let range = (high[m] - low[m]) as f64;
-        scale[m] = if range > 0.0 { MULTIPLIERS[m] / range } else { 0.0 };
-    }
-    let mut best: BinaryHeap<Reverse<Key>> = BinaryHeap::with_capacity(limit.min(alive.len()) + 1);
-    for r in alive {
-        let v = metrics(*r as usize);
-        let weight = (0..5).map(|m| (v[m] - low[m]) as f64 * scale[m]).sum::<f64>();
-        if best.len() == limit && best.peek().is_some_and(|worst| weight < worst.0.0) {
+        // A metric that is the same everywhere says nothing.
+        if high == low {
             continue;
         }
-        best.push(Reverse(Key(weight, mix(tie, *r), *r)));
-        if best.len() > limit {
+        let scale = multiplier / (high - low) as f64;
+        for (w, r) in weights.iter_mut().zip(alive) {
+            *w += (values[*r as usize] - low) as f64 * scale;
+        }
+    }
+    let mut best: BinaryHeap<Reverse<Key>> = BinaryHeap::with_capacity(limit.min(alive.len()) + 1);
+    let mut floor = Key(f64::NEG_INFINITY, 0, u32::MAX);
+    for (weight, r) in weights.into_iter().zip(alive) {
+        if weight < floor.0 {
+            continue;
+        }
+        let key = Key(weight, mix(tie, *r), *r);
+        if best.len() == limit {
+            if key < floor {
+                continue;
+            }
             best.pop();
+        }
+        best.push(Reverse(key));
+        if best.len() == limit
+            && let Some(worst) = best.peek()
+        {
+            floor = Key(worst.0.0, worst.0.1, worst.0.2);
         }
     }
     let mut keys: Vec<Key> = best.into_iter().map(|k| k.0).collect();
