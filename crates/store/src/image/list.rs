@@ -185,4 +185,3 @@ fn after(sql: &mut Sql, sort: &[(SortKey, bool)], marker: &Image) {
     }
     sql.and(&format!("({})", any.join(" OR ")));
 }
-

@@ -55,13 +55,7 @@ pub fn get_member(tx: &mut Tx, image: Uuid, member: &str) -> Result<Option<Membe
 }
 
 /// What the member says now. False: it is no member.
-pub fn set_member_status(
-    tx: &mut Tx,
-    image: Uuid,
-    member: &str,
-    status: MemberStatus,
-    now: Timestamp,
-) -> Result<bool> {
+pub fn set_member_status(tx: &mut Tx, image: Uuid, member: &str, status: MemberStatus, now: Timestamp) -> Result<bool> {
     let changed = tx.execute(
         "UPDATE image_members SET status = $1, updated_at = $2 WHERE image_id = $3 AND member = $4",
         params![status.as_str(), now, image, member],
@@ -71,9 +65,7 @@ pub fn set_member_status(
 
 /// Takes the image from the member. False: it was no member.
 pub fn remove_member(tx: &mut Tx, image: Uuid, member: &str) -> Result<bool> {
-    let removed = tx.execute(
-        "DELETE FROM image_members WHERE image_id = $1 AND member = $2",
-        params![image, member],
-    )?;
+    let removed =
+        tx.execute("DELETE FROM image_members WHERE image_id = $1 AND member = $2", params![image, member])?;
     Ok(removed == 1)
 }

@@ -66,10 +66,7 @@ pub fn insert(tx: &mut Tx, image: &Image) -> Result<()> {
         return Err(exists());
     }
     let made = tx.execute(
-        &format!(
-            "INSERT INTO images ({COLUMNS}) VALUES ({}) ON CONFLICT (id) DO NOTHING",
-            crate::placeholders(1, 21)
-        ),
+        &format!("INSERT INTO images ({COLUMNS}) VALUES ({}) ON CONFLICT (id) DO NOTHING", crate::placeholders(1, 21)),
         params![
             image.id,
             image.name.clone(),
@@ -128,10 +125,8 @@ pub fn get(tx: &mut Tx, id: Uuid) -> Result<Image> {
 
 /// Is the project a member of the image, whatever it said to it?
 pub fn is_member(tx: &mut Tx, id: Uuid, project: &str) -> Result<bool> {
-    let row = tx.query_one(
-        "SELECT status FROM image_members WHERE image_id = $1 AND member = $2",
-        params![id, project],
-    )?;
+    let row =
+        tx.query_one("SELECT status FROM image_members WHERE image_id = $1 AND member = $2", params![id, project])?;
     Ok(row.is_some())
 }
 
