@@ -238,6 +238,7 @@ fn run(tx: &mut Tx, job: &mut Job, index: usize) -> (Result<()>, bool) {
 
 fn once(tx: &mut Tx, job: &mut Job) -> Ended {
     tx.start_unit();
+    tx.set_writing(job.write);
     let xid = match begin(tx, job.write) {
         Ok(xid) => xid,
         Err((Failure::Broken(why), _)) => return Ended::Broken(why),

@@ -35,12 +35,13 @@ pub struct Tx {
     pub(crate) engine: Engine,
     failed: Option<Failure>,
     changed: bool,
+    writing: bool,
     depth: u32,
 }
 
 impl Tx {
     pub(crate) fn new(engine: Engine) -> Tx {
-        Tx { engine, failed: None, changed: false, depth: 0 }
+        Tx { engine, failed: None, changed: false, writing: false, depth: 0 }
     }
     pub(crate) fn start_unit(&mut self) {
         self.failed = None;
@@ -70,12 +71,17 @@ impl Tx {
             Engine::Pg(_) => Dialect::Postgres,
         }
     }
-    /// What a SELECT ends with to hold its rows until the unit ends. SQLite's writer holds everything anyway.
+    /// What the SELECT of a record ends with, so that a writing unit holds the row until it ends and nothing
+    /// read in it is out of date when it is written back. Empty where that is so anyway: in SQLite's one
+    /// writer, and in a read.
     pub fn for_update(&self) -> &'static str {
         match self.dialect() {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => " FOR UPDATE",
+            Dialect::Postgres if self.writing => " FOR UPDATE",
+            _ => "",
         }
+    }
+    pub(crate) fn set_writing(&mut self, writing: bool) {
+        self.writing = writing;
     }
     /// Runs a statement; how many rows it inserted, changed (matched) or deleted.
     pub fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
