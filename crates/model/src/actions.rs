@@ -134,10 +134,12 @@ pub static ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         task_state: Some("powering-on"),
+        on_error: OnError::Keep,
         ..row(A::Start, "start", "os_compute_api:servers:start", &[Stopped], After::Set(Active))
     },
     ActionRow {
         task_state: Some("powering-off"),
+        on_error: OnError::Keep,
         ..row(A::Stop, "stop", "os_compute_api:servers:stop", &[Active, Error], After::Set(Stopped))
     },
     ActionRow {

@@ -1,0 +1,195 @@
+//! Commit 2: the result of a flow, in one unit. What was only rows is let go here, together.
+
+use crate::flows::Ending;
+use crate::Conductor;
+use driver_api::{Error, PowerState, Timestamp};
+use flow::Record;
+use model::actions::{After, OnError};
+use model::fault::ServerFault;
+use model::flow::{FlowRow, FlowState, StepRecord};
+use model::server::{Server, VmState};
+
+fn steps(records: &[Record], host: Option<&String>) -> Vec<StepRecord> {
+    records
+        .iter()
+        .map(|r| StepRecord {
+            name: r.name.to_owned(),
+            started_at: Timestamp(r.started),
+            finished_at: Some(Timestamp(r.finished)),
+            result: Some(if r.error.is_none() { "Success" } else { "Error" }.to_owned()),
+            host: host.cloned(),
+            detail: r.error.clone(),
+        })
+        .collect()
+}
+
+/// The server after its flow ended well. Pure.
+fn settle(server: &mut Server, row: &FlowRow, ending: &Ending, now: Timestamp) {
+    server.vm_state = ending.vm_state.unwrap_or(match row.action.row().then {
+        After::Set(s) => s,
+        After::Keep => server.vm_state,
+        After::Old => server.body.old_vm_state.unwrap_or(VmState::Active),
+    });
+    if row.action == model::Action::Resume {
+        server.body.old_vm_state = None;
+    }
+    if let Some(o) = &ending.observed {
+        server.power_state = o.power;
+        server.body.backend_name.clone_from(&o.backend_name);
+        if o.root_device.is_some() {
+            server.body.root_device.clone_from(&o.root_device);
+        }
+    }
+    if server.vm_state == VmState::Active && server.launched_at.is_none() {
+        server.launched_at = Some(now);
+    }
+    if server.vm_state != VmState::Error {
+        server.body.fault = None;
+    }
+}
+
+/// The server after its flow failed. Pure.
+fn fail(server: &mut Server, row: &FlowRow, error: &Error, now: Timestamp) {
+    if row.action.row().on_error == OnError::Error {
+        server.vm_state = VmState::Error;
+        if row.action == model::Action::Build {
+            server.power_state = PowerState::NoState;
+        }
+    }
+    server.body.fault = Some(ServerFault {
+        code: 500,
+        message: error.message.clone(),
+        details: error.detail.clone(),
+        created_at: now,
+    });
+}
+
+impl Conductor {
+    /// Ends a flow: result, server and everything that goes with them, or nothing if another flow owns the server.
+    pub(crate) async fn end(&self, row: &FlowRow, server: &Server, records: &[Record], outcome: Result<Ending, Error>) {
+        if let Err(e) = &outcome {
+            tracing::warn!(flow = %row.id, server = %server.id, action = row.action.as_str(), error = %e, detail = ?e.detail, "flow failed");
+        }
+        let mut pause = std::time::Duration::from_millis(50);
+        loop {
+            match self.commit(row, server, records, &outcome).await {
+                Ok(()) => return,
+                // Another controller runs the flow now: it may say how it ended, we may not.
+                Err(store::Error::Conflict(error)) => return tracing::warn!(flow = %row.id, error, "the flow is another's now"),
+                Err(error) => {
+                    // The effect is there; only the record is missing. It is written when the database is back, or
+                    // the flow runs again after a restart, which changes nothing.
+                    tracing::error!(flow = %row.id, %error, "the result cannot be stored yet");
+                    self.env.clock.sleep(pause).await;
+                    pause = (pause * 2).min(std::time::Duration::from_secs(5));
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, row: &FlowRow, seen: &Server, records: &[Record], outcome: &Result<Ending, Error>) -> Result<(), store::Error> {
+        let now = self.env.now();
+        let (flow, id) = (row.clone(), seen.id);
+        let steps = steps(records, seen.host.as_ref());
+        let image = match (&outcome, &flow_image(&flow)) {
+            (Ok(e), _) if e.image.is_some() => match e.image {
+                Some(image) => Some((image, self.images.written(image).await.map_err(store::Error::abort)?)),
+                None => None,
+            },
+            (Err(_), Some(image)) => Some((*image, None)),
+            _ => None,
+        };
+        let outcome = outcome.clone();
+        let gone = outcome.as_ref().is_ok_and(|e| e.gone);
+        let network = self.network.clone();
+        let quota = ["instances", "cores", "ram"].map(|name| self.resource(name));
+        let released = self
+            .store
+            .write(move |tx| {
+                let current = match store::servers::lock(tx, id) {
+                    Ok(server) if server.flow_id == Some(flow.id) => server,
+                    Ok(_) | Err(store::Error::NotFound { .. }) => {
+                        store::flows::supersede(tx, flow.id, now)?;
+                        return Ok(None);
+                    }
+                    Err(e) => return Err(e),
+                };
+                let failed_build = outcome.is_err() && flow.action == model::Action::Build;
+                let mut released = Vec::new();
+                if gone || failed_build {
+                    released = placement::release(tx, id)?;
+                    network.release_server(tx, id).map_err(store::Error::abort)?;
+                }
+                if gone {
+                    let f = &current.body.flavor;
+                    store::quotas::release(tx, &current.project_id, &[
+                        (&quota[0], 1),
+                        (&quota[1], i64::from(f.vcpus)),
+                        (&quota[2], i64::try_from(f.memory_mib).unwrap_or(i64::MAX)),
+                    ])?;
+                }
+                if let Some((image, written)) = &image {
+                    match written {
+                        Some(w) => store::image::activate(tx, *image, &writer(flow.id), w, now).map(|_| ())?,
+                        None => store::image::remove(tx, *image, now).map(|_| ())?,
+                    }
+                }
+                store::servers::finish_action(tx, id, flow.id, now, |server| {
+                    match &outcome {
+                        Ok(ending) => settle(server, &flow, ending, now),
+                        Err(error) => fail(server, &flow, error, now),
+                    }
+                    if gone || failed_build {
+                        server.host = None;
+                        server.node = None;
+                        server.body.ports.clear();
+                    }
+                    if gone {
+                        server.vm_state = VmState::Deleted;
+                        server.deleted_at = Some(now);
+                        server.power_state = PowerState::NoState;
+                    }
+                })?;
+                let (state, message) = match &outcome {
+                    Ok(_) => (FlowState::Done, None),
+                    Err(error) => (FlowState::Failed, Some(error.message.as_str())),
+                };
+                store::flows::finish(tx, flow.id, &flow.owner, state, &steps, message, now)?;
+                Ok(Some(released))
+            })
+            .await?;
+        if let Some(released) = released
+            && !released.is_empty()
+        {
+            self.placement.note_released(&released);
+        }
+        Ok(())
+    }
+
+    /// The flow's undos could not all be done: it is given back with a lapsed lease, to be taken up soon.
+    pub(crate) async fn park(&self, row: &FlowRow) {
+        let (id, now, owner) = (row.id, self.env.now(), row.owner.clone());
+        let outcome = self
+            .store
+            .write(move |tx| {
+                let steps = Vec::new();
+                let progress = store::flows::Progress { state: FlowState::Unwinding, steps, message: None };
+                store::flows::advance(tx, id, &owner, &progress, now)?;
+                store::flows::lapse(tx, id, &owner, now)
+            })
+            .await;
+        if let Err(error) = outcome {
+            tracing::error!(flow = %id, %error, "cannot be parked; its lease will lapse");
+        }
+    }
+}
+
+/// The writer's mark of a snapshot's image.
+pub(crate) fn writer(flow: uuid::Uuid) -> String {
+    format!("flow:{flow}")
+}
+
+/// The image that the flow fills, from its stored arguments.
+fn flow_image(row: &FlowRow) -> Option<uuid::Uuid> {
+    row.input.get("image").and_then(|v| serde_json::from_value(v.clone()).ok()).flatten()
+}

@@ -1,0 +1,128 @@
+//! Hosts come and go: what they register is stored where it changed, what they lost is marked, and a host that comes
+//! up is told everything that is assigned to it.
+
+use crate::Conductor;
+use driver_api::{DriverEvent, EventKind, Node, Op};
+use messaging::Registration;
+use model::service::Service;
+use uuid::Uuid;
+
+impl Conductor {
+    /// A host registered: its row, its providers, its assignments; then its guests are compared with the records.
+    pub(super) async fn host_up(&self, name: &str, mut registration: Registration) {
+        if registration.networking {
+            registration.traits.push("CUSTOM_KILONOVA_NETWORKING".into());
+            registration.traits.sort();
+        }
+        let service = match self.store_service(name, &registration).await {
+            Ok(s) => s,
+            Err(error) => return tracing::error!(host = name, %error, "the host's registration cannot be stored"),
+        };
+        if let Err(error) = self.placement.register(&service).await {
+            return tracing::error!(host = name, %error, "the host's inventory cannot be stored");
+        }
+        if let Some(vtep) = registration.vtep
+            && let Err(error) = self.network.register_host(name, vtep).await
+        {
+            tracing::error!(host = name, %error, "the host's tunnel endpoint cannot be stored");
+        }
+        self.hosts.up(name, registration, service, self.env.now());
+        self.placement.set_up(name, true);
+        self.resync(name).await;
+    }
+
+    pub(super) fn host_down(&self, name: &str, reason: &str) {
+        if self.hosts.down(name, reason, self.env.now()) {
+            tracing::warn!(host = name, reason, "host is down");
+        }
+        self.placement.set_up(name, false);
+    }
+
+    pub(super) async fn host_event(&self, name: &str, event: &DriverEvent) {
+        self.hosts.seen(name, self.env.now());
+        match event.kind {
+            // The agent turns these into Up and Down.
+            EventKind::Disconnected | EventKind::Connected => {}
+            _ => self.guest_event(name, event).await,
+        }
+    }
+
+    /// Tells the host everything, then compares its guests with the records.
+    async fn resync(&self, name: &str) {
+        let Some(host) = self.hosts.get(name) else { return };
+        match self.assignments_of(name).await {
+            Ok(all) => {
+                let op = Op::new(self.env.uuid());
+                if let Err(error) = host.client.sync(all, &op).await {
+                    tracing::error!(host = name, %error, detail = ?error.detail, "the host could not take over its assignments");
+                }
+            }
+            Err(error) => tracing::error!(host = name, %error, "the host's servers cannot be read"),
+        }
+        self.compare(name).await;
+    }
+
+    /// Every host's guests against the records, from time to time.
+    pub(super) async fn keep_hosts(&self) {
+        while self.rest(self.options.reconcile_every).await {
+            for name in self.hosts.names() {
+                if self.hosts.get(&name).is_some_and(|h| h.down_reason.is_none()) {
+                    self.compare(&name).await;
+                }
+            }
+        }
+    }
+
+    async fn compare(&self, name: &str) {
+        let Some(host) = self.hosts.get(name) else { return };
+        // The records are read before the guests: what is built meanwhile is then no orphan.
+        let guests = host.client.list(&Op::new(self.env.uuid())).await;
+        match guests {
+            Ok(guests) => {
+                self.remove_orphans(name, &guests).await;
+                self.sync_power(name, &guests).await;
+            }
+            Err(error) => tracing::warn!(host = name, %error, "the host's guests cannot be listed"),
+        }
+    }
+
+    /// The host's row as it shall be; written only if it differs.
+    async fn store_service(&self, name: &str, r: &Registration) -> Result<Service, store::Error> {
+        let host = name.to_owned();
+        let known = self.store.read(move |tx| store::services::find_by_host(tx, &host)).await?;
+        let now = self.env.now();
+        let node_id = |node: &Node| {
+            let before = known.as_ref().and_then(|s| s.nodes.iter().find(|(_, n)| n.name == node.name));
+            before.map_or_else(|| self.env.uuid(), |(id, _)| *id)
+        };
+        let nodes: Vec<(Uuid, Node)> = r.nodes.iter().map(|n| (node_id(n), n.clone())).collect();
+        let mut service = known.clone().unwrap_or_else(|| Service {
+            id: self.env.uuid(),
+            number: 0,
+            host: name.to_owned(),
+            driver: r.driver.name.clone(),
+            disabled: false,
+            disabled_reason: None,
+            forced_down: false,
+            facets: Vec::new(),
+            traits: Vec::new(),
+            nodes: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        });
+        service.driver.clone_from(&r.driver.name);
+        service.facets.clone_from(&r.facets);
+        service.traits.clone_from(&r.traits);
+        // Uptime moves all the time and is worth no write.
+        let still = |n: &Node| Node { uptime_seconds: None, ..n.clone() };
+        let same = service.nodes.len() == nodes.len()
+            && service.nodes.iter().zip(&nodes).all(|((a, x), (b, y))| a == b && still(x) == still(y));
+        service.nodes = nodes;
+        if known.as_ref().is_some_and(|k| same && k.driver == service.driver && k.facets == service.facets && k.traits == service.traits) {
+            return Ok(service);
+        }
+        service.updated_at = now;
+        let row = service.clone();
+        self.store.write(move |tx| store::services::register(tx, &row)).await
+    }
+}

@@ -1,0 +1,62 @@
+//! Lasting properties, one file each: no input, idempotent, on a timer and on a nudge.
+
+mod flows;
+mod hosts;
+mod orphans;
+mod power_state;
+mod wiring;
+
+use crate::Conductor;
+use messaging::{ComputeClient, HostReport, Reports};
+
+impl Conductor {
+    /// Gives the conductor a host: its calls and its reports. Work on it begins when it registers.
+    pub fn attach(&self, client: ComputeClient, mut reports: Reports) {
+        let name = client.host().to_owned();
+        self.hosts.attach(client, self.env.now());
+        let me = self.clone();
+        self.running.spawn(async move {
+            loop {
+                let report = tokio::select! {
+                    biased;
+                    () = me.stop.cancelled() => break,
+                    r = reports.recv() => r,
+                };
+                match report {
+                    Some(HostReport::Up(registration)) => me.host_up(&name, *registration).await,
+                    Some(HostReport::Down { reason }) => me.host_down(&name, &reason),
+                    Some(HostReport::Event(event)) => me.host_event(&name, &event).await,
+                    None => {
+                        me.host_down(&name, "its agent ended");
+                        break;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Begins to work: takes up what a crash left, then keeps every lasting property.
+    /// # Errors
+    /// The database's.
+    pub async fn start(&self) -> Result<(), crate::Error> {
+        self.placement.load().await.map_err(|placement::Error::Store(e)| e)?;
+        let aggregates = self.store.read(store::aggregates::list).await?;
+        self.placement.set_aggregates(&aggregates);
+        let me = self.clone();
+        self.running.spawn(async move { me.keep_flows().await });
+        let me = self.clone();
+        self.running.spawn(async move { me.keep_wiring().await });
+        let me = self.clone();
+        self.running.spawn(async move { me.keep_hosts().await });
+        Ok(())
+    }
+
+    /// Waits for `period` or the end; false at the end.
+    async fn rest(&self, period: std::time::Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = self.env.clock.sleep(period) => true,
+        }
+    }
+}

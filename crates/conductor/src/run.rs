@@ -1,0 +1,132 @@
+//! A flow's life in this process: begin, renew its lease, end; and the taking up of flows that a crash left.
+
+use crate::flows::{self, Input, Run};
+use crate::Conductor;
+use driver_api::{Error, ErrorKind, Op};
+use flow::BoxFuture;
+use model::flow::FlowRow;
+use model::server::Server;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The injected clock, for the engine.
+struct Time(driver_api::Clock);
+
+impl flow::Time for Time {
+    fn now(&self) -> i64 {
+        self.0.now().0
+    }
+    fn sleep(&self, pause: Duration) -> BoxFuture<'static, ()> {
+        let clock = self.0.clone();
+        Box::pin(async move { clock.sleep(pause).await })
+    }
+}
+
+impl Conductor {
+    /// Runs a stored flow.
+    pub(crate) fn launch(&self, row: FlowRow, server: Server) {
+        let cancel = self.tasks.begin(server.id, row.id, row.action, self.env.now());
+        let me = self.clone();
+        self.running.spawn(async move {
+            let (id, flow) = (server.id, row.id);
+            let stop = me.stop.clone();
+            tokio::select! {
+                biased;
+                // The process stops: the flow stays as it is stored and is taken up at the next start.
+                () = stop.cancelled() => {}
+                () = me.run(row, server, cancel) => {}
+            }
+            me.tasks.end(id, flow);
+        });
+    }
+
+    async fn run(&self, row: FlowRow, server: Server, cancel: CancellationToken) {
+        let mut op = Op::new(row.id);
+        op.deadline = Some(self.env.now().plus(self.options.deadline));
+        op.cancel = cancel.clone();
+        let (tasks, server_id, flow_id) = (self.tasks.clone(), server.id, row.id);
+        op.progress = Arc::new(move |phase| tasks.phase(server_id, flow_id, phase));
+        let input: Input = match serde_json::from_value(row.input.clone()) {
+            Ok(i) => i,
+            Err(e) => return self.end(&row, &server, &[], Err(Error::internal("the flow's arguments cannot be read", e))).await,
+        };
+        let mut run = Run { conductor: self, row: &row, input, server, op };
+        let mut engine: flows::Flow<'_> = flow::Flow::new(Arc::new(Time(self.env.clock.clone())), None);
+        let known = row.version == flows::VERSION;
+        let outcome = if known {
+            let deadline = self.options.deadline;
+            tokio::select! {
+                biased;
+                r = flows::dispatch(&mut engine, &mut run) => r,
+                // The driver should have given up before; what it does later is fenced by the generation.
+                () = self.env.clock.sleep(deadline + Duration::from_secs(30)) => Err(Error::new(ErrorKind::TimedOut, "the operation took too long")),
+            }
+        } else {
+            Err(Error::new(ErrorKind::Internal, "the operation was begun by another release and is given up"))
+        };
+        let server = run.server.clone();
+        if outcome.is_err() {
+            if cancel.is_cancelled() {
+                // Another flow owns the server now, and its host removes what this one left.
+                tracing::debug!(flow = %row.id, server = %server.id, "superseded");
+                return;
+            }
+            if let Err(parked) = engine.unwind(0).await {
+                tracing::error!(flow = %row.id, server = %server.id, step = ?parked.step, error = %parked.error,
+                    "an undo cannot be done now; it will be tried again");
+                return self.park(&row).await;
+            }
+        }
+        self.end(&row, &server, engine.records(), outcome).await;
+    }
+
+    /// Takes up the flows that nobody runs: all of them at start when alone, expired leases otherwise.
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn take_up(&self, at_start: bool) -> Result<usize, store::Error> {
+        let now = self.env.now();
+        let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
+        // Alone, nobody else runs anything: what is unfinished was left by an earlier life of this process.
+        let expired = if at_start && self.options.alone { driver_api::Timestamp(i64::MAX) } else { now };
+        let before = self.store.read(move |tx| store::flows::any_lapsed(tx, expired)).await?;
+        if !before {
+            return Ok(0);
+        }
+        let taken = self.store.write(move |tx| store::flows::take_over(tx, &owner, expired, until, 1000)).await?;
+        let mut count = 0;
+        for row in taken {
+            let id = row.server_id;
+            match self.store.read(move |tx| store::servers::get(tx, id)).await {
+                // Accepted since the start, and running already.
+                Ok(_) if self.tasks.runs(id, row.id) => {}
+                Ok(server) if server.flow_id == Some(row.id) => {
+                    tracing::info!(flow = %row.id, server = %id, action = row.action.as_str(), "taking up an unfinished flow");
+                    self.launch(row, server);
+                    count += 1;
+                }
+                Ok(_) | Err(store::Error::NotFound { .. }) => {
+                    let flow = row.id;
+                    self.store.write(move |tx| store::flows::supersede(tx, flow, now)).await?;
+                }
+                // One damaged server stops nothing else; `audit` names it.
+                Err(error) => tracing::error!(server = %id, flow = %row.id, %error, "an unfinished flow's server cannot be read"),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Renews the leases of flows that run long; short ones never cost a write.
+    pub(crate) async fn renew(&self) -> Result<(), store::Error> {
+        // Only flows that run long cost a write.
+        let old = self.env.now().0 - i64::try_from((self.options.lease / 3).as_micros()).unwrap_or(i64::MAX);
+        if !self.tasks.any_before(driver_api::Timestamp(old)) {
+            return Ok(());
+        }
+        let (owner, until) = (self.options.name.clone(), self.env.now().plus(self.options.lease));
+        let mine = self.store.write(move |tx| store::flows::renew(tx, &owner, until)).await?;
+        // What was taken over by another controller is let go: it may commit nothing any more.
+        self.tasks.cancel_others(&mine, driver_api::Timestamp(old));
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! What the operator says: one TOML file, overridden by flags. Unknown keys are refused with their line.
+//!
+//! Nothing here acts; [`crate::cloud`] does what it says.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The whole configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port of the one listener. Any other address than a loopback one is served with TLS only.
+    pub listen: SocketAddr,
+    /// Name or address that clients use to reach this cloud, where it differs from `listen` (`https://cloud.example`).
+    pub public_url: Option<String>,
+    /// `sqlite` (in the data directory) or a PostgreSQL URL.
+    pub database: String,
+    /// Connections to PostgreSQL.
+    pub database_connections: usize,
+    /// Region that the catalog names.
+    pub region: String,
+    /// Validity of tokens, seconds.
+    pub token_seconds: u64,
+    /// The seeded network.
+    pub network: SeedNetwork,
+    /// Default quotas; -1 is unlimited.
+    pub quota: BTreeMap<String, i64>,
+    /// Hosts, each with its own driver.
+    pub compute: Vec<ComputeHost>,
+    /// Certificate and key (PEM) for TLS; made at the first start where none is named.
+    pub tls: Tls,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8774)),
+            public_url: None,
+            database: "sqlite".into(),
+            database_connections: 8,
+            region: "RegionOne".into(),
+            token_seconds: 3600,
+            network: SeedNetwork::default(),
+            quota: BTreeMap::new(),
+            compute: Vec::new(),
+            tls: Tls::default(),
+        }
+    }
+}
+
+/// The network that is there after the first start, shared by all projects.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeedNetwork {
+    /// Its name.
+    pub name: String,
+    /// Its range; empty makes none.
+    pub cidr: String,
+    /// Name servers that guests are told.
+    pub dns: Vec<IpAddr>,
+}
+
+impl Default for SeedNetwork {
+    fn default() -> Self {
+        SeedNetwork { name: "private".into(), cidr: "10.42.0.0/22".into(), dns: Vec::new() }
+    }
+}
+
+/// Files of TLS.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Certificate chain, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Private key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+/// One `[[compute]]` entry: a host with its own driver.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComputeHost {
+    /// Host name, unique.
+    pub name: String,
+    /// Driver's name in the list of drivers.
+    pub driver: String,
+    /// Network namespace the host lives in (`/run/netns/NAME`); the machine's own if absent.
+    #[serde(default)]
+    pub netns: Option<String>,
+    /// Address of this host for VXLAN, where networks shall span hosts.
+    #[serde(default)]
+    pub vtep: Option<IpAddr>,
+    /// The host wires ports (bridges, taps, DHCP, metadata). `None` follows the driver: libvirt yes, fake no.
+    #[serde(default)]
+    pub networking: Option<bool>,
+    /// `provider:physical_network` → interface of the host.
+    #[serde(default)]
+    pub physical_networks: BTreeMap<String, String>,
+    /// Options of the driver.
+    #[serde(default)]
+    pub options: toml::Table,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be; the text has line and column.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// Values contradict each other.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Config {
+    /// Reads a file.
+    /// # Errors
+    /// Unreadable, malformed, unknown keys, double host names.
+    pub fn read(path: &Path) -> Result<Config, Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        let config: Config = toml::from_str(&text)
+            .map_err(|e| Error::Parse { path: path.into(), message: e.to_string().trim_end().to_owned() })?;
+        config.check()?;
+        Ok(config)
+    }
+    /// Holds the values against each other.
+    /// # Errors
+    /// What contradicts.
+    pub fn check(&self) -> Result<(), Error> {
+        for (i, h) in self.compute.iter().enumerate() {
+            if h.name.is_empty() || h.name.len() > 64 || !h.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+                return Err(Error::Invalid(format!(
+                    "[[compute]] name {:?}: use 1 to 64 letters, digits, '-', '_' or '.'",
+                    h.name
+                )));
+            }
+            if self.compute[..i].iter().any(|o| o.name == h.name) {
+                return Err(Error::Invalid(format!("[[compute]] name {:?} stands twice; each host needs its own", h.name)));
+            }
+        }
+        if self.database != "sqlite" && !self.database.starts_with("postgres://") && !self.database.starts_with("postgresql://") {
+            return Err(Error::Invalid("database: use \"sqlite\" or a postgres:// URL".into()));
+        }
+        for name in self.quota.keys() {
+            let known = model::quota::COMPUTE.iter().chain(model::quota::NETWORK).any(|r| r.name == name);
+            if !known {
+                return Err(Error::Invalid(format!("[quota] {name}: no such resource")));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let c: Config = toml::from_str(text).map_err(|e| e.to_string())?;
+        c.check().map_err(|e| e.to_string())?;
+        Ok(c)
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know_and_says_where() {
+        let e = parse("listen = \"127.0.0.1:1\"\nlisten_on = 3\n").unwrap_err();
+        assert!(e.contains("listen_on") && e.contains("line 2"), "{e}");
+        assert!(parse("[quota]\ninstance = 4\n").unwrap_err().contains("no such resource"));
+        let two = "[[compute]]\nname='a'\ndriver='fake'\n[[compute]]\nname='a'\ndriver='fake'\n";
+        assert!(parse(two).unwrap_err().contains("twice"));
+        assert!(parse("[[compute]]\nname='../a'\ndriver='fake'\n").is_err());
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(parse("").unwrap().listen, Config::default().listen);
+    }
+}
