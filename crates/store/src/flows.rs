@@ -152,20 +152,14 @@ pub fn supersede(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool> {
 pub fn lapse(tx: &mut Tx, id: Uuid, owner: &str, now: Timestamp) -> Result<()> {
     let sql = format!("UPDATE flows SET lease_until = $3 WHERE id = $1 AND owner = $2 AND {UNFINISHED}");
     let rows = tx.execute(&sql, params![id, owner, now])?;
-    owned(rows, id)
-}
-
-/// Ends an unfinished flow whose server another flow took over, whoever owns it; whether there was one.
-pub fn supersede(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool> {
-    let sql = format!("UPDATE flows SET state = $2, cancel = 1, updated_at = $3 WHERE id = $1 AND {UNFINISHED}");
-    Ok(tx.execute(&sql, params![id, FlowState::Superseded, now])? == 1)
+    unfinished_row(rows, id)
 }
 
 /// Replaces the arguments of an unfinished flow of `owner`; conflict if it is finished or has another owner.
 pub fn set_input(tx: &mut Tx, id: Uuid, owner: &str, input: &serde_json::Value, now: Timestamp) -> Result<()> {
     let sql = format!("UPDATE flows SET input = $3, updated_at = $4 WHERE id = $1 AND owner = $2 AND {UNFINISHED}");
     let rows = tx.execute(&sql, params![id, owner, Value::json(input)?, now])?;
-    owned(rows, id)
+    unfinished_row(rows, id)
 }
 
 /// Asks an unfinished flow to stop; whether there was one.
