@@ -39,8 +39,7 @@ impl Conductor {
         name: String,
         metadata: BTreeMap<String, String>,
     ) -> Image {
-        let mut image = Image::snapshot(self.env.uuid(), server.project_id.clone(), flow, self.env.now());
-        image.name = Some(name);
+        let mut image = Image::snapshot(self.env.uuid(), server.project_id.clone(), name, flow, self.env.now());
         image.min_ram = 0;
         image.min_disk = server.body.flavor.root_gib;
         // What the image asked of the hardware holds for the copy; what was said about its own bytes does not.
@@ -52,7 +51,7 @@ impl Conductor {
         }
         image.properties.extend(metadata);
         let mut put = |k: &str, v: String| image.properties.insert(k.to_owned(), v);
-        put("image_type", "snapshot".into());
+
         put("instance_uuid", server.id.to_string());
         put("user_id", ctx.user_id.clone());
         put("base_image_ref", server.body.image.map(|i| i.to_string()).unwrap_or_default());
