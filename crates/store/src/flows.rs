@@ -1,8 +1,8 @@
 //! Flows: the intent, the command and the instance action in one row. A row is leased to one controller from
-//! birth, and whoever takes the lease over is its owner then; a finished flow never changes again. Never
-//! runs a flow.
+//! birth; only its owner moves it on, and whoever takes an expired lease over is the owner then. Never runs
+//! a flow.
 
-use crate::{Error, FromValue, Result, Row, Tx, Value, params, placeholders};
+use crate::{Error, FromValue, Result, Row, Tx, Value, params};
 use driver_api::Timestamp;
 use model::flow::{FlowRow, FlowState, StepRecord};
 use uuid::Uuid;
@@ -12,9 +12,6 @@ const COLUMNS: &str = "id, action, version, server_id, project_id, user_id, requ
     owner, lease_until, cancel, created_at, updated_at";
 /// States in which something remains to be done. Spelled out, so that the index of that condition is used.
 const UNFINISHED: &str = "state IN ('running', 'unwinding')";
-
-/// Ids in one statement.
-const CHUNK: usize = 200;
 
 /// Stores a new flow; it is leased already.
 pub fn insert(tx: &mut Tx, flow: &FlowRow) -> Result<()> {
@@ -70,96 +67,97 @@ pub fn unfinished(tx: &mut Tx) -> Result<Vec<FlowRow>> {
     tx.query(&sql, &[])?.iter().map(read).collect()
 }
 
-/// Those of `flows` that are not finished and whose lease ends before `until`.
-pub fn lapsing(tx: &mut Tx, flows: &[Uuid], until: Timestamp) -> Result<Vec<Uuid>> {
-    let mut lapsing = Vec::new();
-    for some in flows.chunks(CHUNK) {
-        let sql = format!(
-            "SELECT id FROM flows WHERE {UNFINISHED} AND lease_until < $1 AND id IN ({}) ORDER BY id",
-            placeholders(2, some.len())
-        );
-        let mut params = params![until].to_vec();
-        params.extend(some.iter().map(Value::from));
-        for row in tx.query(&sql, &params)? {
-            lapsing.push(row.get("id")?);
-        }
-    }
-    Ok(lapsing)
+/// Whether some unfinished flow's lease ended before `expired_before`: spares a write where there is none.
+pub fn any_lapsed(tx: &mut Tx, expired_before: Timestamp) -> Result<bool> {
+    let sql = format!("SELECT id FROM flows WHERE {UNFINISHED} AND lease_until < $1 LIMIT 1");
+    Ok(tx.query_one(&sql, params![expired_before])?.is_some())
 }
 
-/// Extends the leases of `flows` that `owner` holds; those it still owns. One that is not among them was
-/// taken over or finished, and must be let go.
-pub fn renew(tx: &mut Tx, owner: &str, flows: &[Uuid], until: Timestamp) -> Result<Vec<Uuid>> {
-    let mut flows = flows.to_vec();
-    flows.sort_unstable();
-    let mut renewed = Vec::new();
-    for some in flows.chunks(CHUNK) {
-        let sql = format!(
-            "UPDATE flows SET lease_until = $2 WHERE {UNFINISHED} AND owner = $1 AND id IN ({}) RETURNING id",
-            placeholders(3, some.len())
-        );
-        let mut params = params![owner, until].to_vec();
-        params.extend(some.iter().map(Value::from));
-        for row in tx.query(&sql, &params)? {
-            renewed.push(row.get("id")?);
-        }
-    }
-    renewed.sort_unstable();
-    Ok(renewed)
+/// Extends every lease that `owner` holds; the flows it still owns. One that it runs and that is not among
+/// them was taken over, and must be let go.
+pub fn renew(tx: &mut Tx, owner: &str, until: Timestamp) -> Result<Vec<Uuid>> {
+    let sql = format!("UPDATE flows SET lease_until = $2 WHERE {UNFINISHED} AND owner = $1 RETURNING id");
+    let mut ids: Vec<Uuid> = tx.query(&sql, params![owner, until])?.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+    ids.sort_unstable();
+    Ok(ids)
 }
 
-/// Takes an unfinished flow over if `owner` still holds the lease that ends at `lease`; whether it did. Who
-/// may take it (the lease ended, or the owner is known to be gone) is the caller's rule.
+/// Takes over at most `limit` flows whose lease ended before `expired_before`, oldest lease first. A
+/// controller that knows it is alone passes the end of time at its start.
 pub fn take_over(
     tx: &mut Tx,
-    id: Uuid,
     owner: &str,
-    lease: Timestamp,
-    new_owner: &str,
+    expired_before: Timestamp,
     until: Timestamp,
-) -> Result<bool> {
+    limit: u32,
+) -> Result<Vec<FlowRow>> {
+    // The condition stands outside once more: on PostgreSQL two controllers may pick the same row, and the
+    // one that comes second looks at it again.
     let sql = format!(
-        "UPDATE flows SET owner = $4, lease_until = $5 WHERE id = $1 AND owner = $2 AND lease_until = $3 AND {UNFINISHED}"
+        "UPDATE flows SET owner = $1, lease_until = $3 WHERE {UNFINISHED} AND lease_until < $2 AND id IN \
+         (SELECT id FROM flows WHERE {UNFINISHED} AND lease_until < $2 ORDER BY lease_until, id LIMIT $4) \
+         RETURNING {COLUMNS}"
     );
-    Ok(tx.execute(&sql, params![id, owner, lease, new_owner, until])? == 1)
+    let rows = tx.query(&sql, params![owner, expired_before, until, limit])?;
+    let mut flows: Vec<FlowRow> = rows.iter().map(read).collect::<Result<_>>()?;
+    flows.sort_by_key(|flow| (flow.created_at, flow.id));
+    Ok(flows)
 }
 
-/// Moves an unfinished flow on, to its end too; conflict if it is finished already.
+/// What an owner writes about its flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Where it stands.
+    pub state: FlowState,
+    /// Its steps.
+    pub steps: Vec<StepRecord>,
+    /// What to tell the user.
+    pub message: Option<String>,
+}
+
+/// Moves an unfinished flow of `owner` on, to its end too; conflict if it is finished or has another owner.
+pub fn advance(tx: &mut Tx, id: Uuid, owner: &str, progress: &Progress, now: Timestamp) -> Result<()> {
+    let sql = format!(
+        "UPDATE flows SET state = $3, steps = $4, message = $5, updated_at = $6 \
+         WHERE id = $1 AND owner = $2 AND {UNFINISHED}"
+    );
+    let steps = Value::json(&progress.steps)?;
+    let rows = tx.execute(&sql, params![id, owner, progress.state, steps, &progress.message, now])?;
+    owned(rows, id)
+}
+
+/// Ends a flow: [`advance`] to a final state.
 pub fn finish(
     tx: &mut Tx,
     id: Uuid,
+    owner: &str,
     state: FlowState,
     steps: &[StepRecord],
     message: Option<&str>,
     now: Timestamp,
 ) -> Result<()> {
-    let sql = format!(
-        "UPDATE flows SET state = $2, steps = $3, message = $4, updated_at = $5 WHERE id = $1 AND {UNFINISHED}"
-    );
-    let rows = tx.execute(&sql, params![id, state, Value::json(steps)?, message, now])?;
-    unfinished_row(rows, id)
-}
-
-/// Another flow took its server over: the flow ends, if it has not yet; whether it did now.
-pub fn supersede(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool> {
-    let sql = format!(
-        "UPDATE flows SET state = 'superseded', cancel = 1, updated_at = $2 WHERE id = $1 AND {UNFINISHED}"
-    );
-    Ok(tx.execute(&sql, params![id, now])? == 1)
+    let progress = Progress { state, steps: steps.to_vec(), message: message.map(str::to_owned) };
+    advance(tx, id, owner, &progress, now)
 }
 
 /// Ends the lease of an unfinished flow of `owner` at `now`: somebody takes it up soon.
 pub fn lapse(tx: &mut Tx, id: Uuid, owner: &str, now: Timestamp) -> Result<()> {
     let sql = format!("UPDATE flows SET lease_until = $3 WHERE id = $1 AND owner = $2 AND {UNFINISHED}");
     let rows = tx.execute(&sql, params![id, owner, now])?;
-    unfinished_row(rows, id)
+    owned(rows, id)
+}
+
+/// Ends an unfinished flow whose server another flow took over, whoever owns it; whether there was one.
+pub fn supersede(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool> {
+    let sql = format!("UPDATE flows SET state = $2, cancel = 1, updated_at = $3 WHERE id = $1 AND {UNFINISHED}");
+    Ok(tx.execute(&sql, params![id, FlowState::Superseded, now])? == 1)
 }
 
 /// Replaces the arguments of an unfinished flow of `owner`; conflict if it is finished or has another owner.
 pub fn set_input(tx: &mut Tx, id: Uuid, owner: &str, input: &serde_json::Value, now: Timestamp) -> Result<()> {
     let sql = format!("UPDATE flows SET input = $3, updated_at = $4 WHERE id = $1 AND owner = $2 AND {UNFINISHED}");
     let rows = tx.execute(&sql, params![id, owner, Value::json(input)?, now])?;
-    unfinished_row(rows, id)
+    owned(rows, id)
 }
 
 /// Asks an unfinished flow to stop; whether there was one.
@@ -184,10 +182,10 @@ pub fn journal(tx: &mut Tx, id: Uuid) -> Result<serde_json::Value> {
 pub fn record(tx: &mut Tx, id: Uuid, owner: &str, journal: &serde_json::Value, now: Timestamp) -> Result<()> {
     let sql = format!("UPDATE flows SET journal = $3, updated_at = $4 WHERE id = $1 AND owner = $2 AND {UNFINISHED}");
     let rows = tx.execute(&sql, params![id, owner, Value::json(journal)?, now])?;
-    unfinished_row(rows, id)
+    owned(rows, id)
 }
 
-fn unfinished_row(rows: u64, id: Uuid) -> Result<()> {
+fn owned(rows: u64, id: Uuid) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::Conflict(format!("flow {id} is finished or owned by another"))) }
 }
 

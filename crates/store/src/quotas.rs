@@ -19,10 +19,10 @@ pub struct Exceeded {
     pub limit: i64,
 }
 
-/// Takes `amount` of each resource for `project`, all or nothing. Callers claim and release in the order of
-/// `model::quota`'s tables, so that no two units wait for each other (if they do, one runs again).
+/// Takes `amount` of each resource for `project`, all or nothing. Resources are taken and given back in the
+/// order of their names, so that no two units wait for each other.
 pub fn claim(tx: &mut Tx, project: &str, wanted: &[(&Resource, i64)]) -> Result<()> {
-    for &(resource, amount) in wanted {
+    for (resource, amount) in by_name(wanted) {
         if take(tx, project, resource, amount)? {
             continue;
         }
@@ -32,7 +32,8 @@ pub fn claim(tx: &mut Tx, project: &str, wanted: &[(&Resource, i64)]) -> Result<
             params![project, resource.name],
         )?;
         if !take(tx, project, resource, amount)? {
-            let Usage { resource, used, limit } = usage(tx, project, resource)?;
+            let now = usage(tx, project, resource)?;
+            let (resource, used, limit) = (now.resource, now.used, now.limit);
             return Err(Error::abort(Exceeded { resource, requested: amount, used, limit }));
         }
     }
@@ -48,13 +49,23 @@ fn take(tx: &mut Tx, project: &str, resource: &Resource, amount: i64) -> Result<
     Ok(rows == 1)
 }
 
-/// Gives `amount` of the named resource back; never below zero.
-pub fn release(tx: &mut Tx, project: &str, resource: &str, amount: i64) -> Result<()> {
-    tx.execute(
-        "UPDATE quotas SET used = CASE WHEN used > $3 THEN used - $3 ELSE 0 END WHERE project_id = $1 AND resource = $2",
-        params![project, resource, amount],
-    )?;
+/// Gives back; never below zero.
+pub fn release(tx: &mut Tx, project: &str, back: &[(&Resource, i64)]) -> Result<()> {
+    for (resource, amount) in by_name(back) {
+        tx.execute(
+            "UPDATE quotas SET used = CASE WHEN used > $3 THEN used - $3 ELSE 0 END WHERE project_id = $1 AND resource = $2",
+            params![project, resource.name, amount],
+        )?;
+    }
     Ok(())
+}
+
+fn by_name<'a>(amounts: &[(&'a Resource, i64)]) -> Vec<(&'a Resource, i64)> {
+    let mut sums: BTreeMap<&str, (&Resource, i64)> = BTreeMap::new();
+    for (resource, amount) in amounts {
+        sums.entry(resource.name).or_insert((resource, 0)).1 += amount;
+    }
+    sums.into_values().collect()
 }
 
 /// Limit and use of one resource.
@@ -95,7 +106,7 @@ pub fn set_limit(tx: &mut Tx, project: &str, resource: &Resource, limit: i64) ->
 
 /// Forgets the project's own limits of `resources`: the defaults hold again. What is used stays.
 pub fn reset_limits(tx: &mut Tx, project: &str, resources: &[Resource]) -> Result<()> {
-    for resource in resources {
+    for (resource, _) in by_name(&resources.iter().map(|r| (r, 0)).collect::<Vec<_>>()) {
         tx.execute(
             "UPDATE quotas SET hard_limit = NULL WHERE project_id = $1 AND resource = $2",
             params![project, resource.name],

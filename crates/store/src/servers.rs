@@ -1,11 +1,11 @@
-//! Servers: rows that are never lost to a race. A server read in a writing unit is held until the unit ends,
-//! and every change says which flow it expects to own it. Gone servers stay until they are purged, because
-//! listings of changes and instance actions still show them. Never decides what may happen: `model::ACTIONS`.
+//! Servers: rows that are never lost to a race. Whoever changes one holds its row for the rest of the unit
+//! and says which flow it expects to own it; deleted rows stay until they are purged, because listings of
+//! changes and instance actions still show them. Never decides what may happen: that is `model::ACTIONS`.
 
 mod action;
 mod list;
 
-pub use action::{Begun, Refused, begin, begin_action, finish_action, settle};
+pub use action::{Begun, Refused, begin_action, finish_action, mark_deleted};
 pub use list::{Deleted, Filter, Page, SortKey, list};
 
 use crate::{Error, FromValue, Result, Row, Tx, Value, params};
@@ -57,42 +57,44 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// The server, gone ones included. In a writing unit its row is held until the unit ends.
+/// A server that lives.
 pub fn get(tx: &mut Tx, id: Uuid) -> Result<Server> {
-    let sql = format!("SELECT {COLUMNS} FROM servers WHERE id = $1{}", tx.for_update());
+    find(tx, id)?.filter(|server| !server.is_deleted()).ok_or_else(|| Error::not_found(WHAT, id))
+}
+
+/// A server that lives and belongs to `project`; a foreign one is as absent as one that never was.
+pub fn get_owned(tx: &mut Tx, id: Uuid, project: &str) -> Result<Server> {
+    find(tx, id)?
+        .filter(|server| !server.is_deleted() && server.project_id == project)
+        .ok_or_else(|| Error::not_found(WHAT, id))
+}
+
+/// The server, gone ones included.
+pub fn find(tx: &mut Tx, id: Uuid) -> Result<Option<Server>> {
+    let sql = format!("SELECT {COLUMNS} FROM servers WHERE id = $1");
+    tx.query_one(&sql, params![id])?.as_ref().map(read).transpose()
+}
+
+/// A server that lives, held until the unit ends: nobody else changes it meanwhile.
+pub fn lock(tx: &mut Tx, id: Uuid) -> Result<Server> {
+    let sql = format!("SELECT {COLUMNS} FROM servers WHERE id = $1 AND deleted_at IS NULL{}", tx.for_update());
     let row = tx.query_one(&sql, params![id])?;
     read(&row.ok_or_else(|| Error::not_found(WHAT, id))?)
 }
 
-/// [`get`] of a server that lives.
-pub fn get_live(tx: &mut Tx, id: Uuid) -> Result<Server> {
-    let server = get(tx, id)?;
-    if server.is_deleted() { Err(Error::not_found(WHAT, id)) } else { Ok(server) }
-}
-
-/// [`get_live`] of a server of `project`; a foreign one is as absent as one that never was.
-pub fn get_owned(tx: &mut Tx, id: Uuid, project: &str) -> Result<Server> {
-    let server = get_live(tx, id)?;
-    if server.project_id == project { Ok(server) } else { Err(Error::not_found(WHAT, id)) }
-}
-
-/// Writes the record back if its flow (or none) still owns the server; conflict otherwise. The record must
-/// have been read in the same unit, or it overwrites what others changed since.
-pub fn update(tx: &mut Tx, server: &Server) -> Result<()> {
-    if write(tx, server, server.flow_id)? { Ok(()) } else { Err(taken(server.id)) }
-}
-
-/// The compare-and-set under every change: whether `owner` owned the server, and the record is written.
-fn write(tx: &mut Tx, server: &Server, owner: Option<Uuid>) -> Result<bool> {
+/// Writes the whole record if `flow` still owns the server (`None`: if none does); conflict otherwise.
+/// A record that was read without [`lock`] may overwrite what others changed since: see [`change`].
+pub fn update(tx: &mut Tx, server: &Server, flow: Option<Uuid>) -> Result<()> {
     let body = &server.body;
     let rows = tx.execute(
         "UPDATE servers SET name = $3, vm_state = $4, power_state = $5, action = $6, flow_id = $7, host = $8, node = $9, \
          zone = $10, generation = $11, updated_at = $12, launched_at = $13, deleted_at = $14, locked_by = $15, \
-         flavor_id = $16, image_id = $17, key_name = $18, vcpus = $19, memory_mib = $20, body = $21 \
+         flavor_id = $16, image_id = $17, key_name = $18, vcpus = $19, memory_mib = $20, body = $21, project_id = $22, \
+         user_id = $23 \
          WHERE id = $1 AND deleted_at IS NULL AND flow_id IS NOT DISTINCT FROM $2",
         params![
             server.id,
-            owner,
+            flow,
             &server.name,
             server.vm_state,
             server.power_state,
@@ -112,28 +114,35 @@ fn write(tx: &mut Tx, server: &Server, owner: Option<Uuid>) -> Result<bool> {
             body.flavor.vcpus,
             body.flavor.memory_mib,
             Value::json(body)?,
+            &server.project_id,
+            &server.user_id,
         ],
     )?;
-    Ok(rows == 1)
+    if rows == 0 { Err(why_not(tx, server.id)?) } else { Ok(()) }
 }
 
-fn taken(id: Uuid) -> Error {
-    Error::Conflict(format!("server {id} is gone or owned by another flow"))
-}
-
-/// Reads, changes and writes a live server in one piece, whoever owns it: for what is no action (name,
-/// metadata, tags, observed power). The closure leaves the action and the flow alone.
+/// Reads, changes and writes a server in one piece, whoever owns it: for what is no action (names,
+/// metadata, tags, lock, observed power). The closure leaves the states and the flow alone.
 pub fn change(
     tx: &mut Tx,
     id: Uuid,
     now: Timestamp,
     edit: impl FnOnce(&mut Server) -> Result<()>,
 ) -> Result<Server> {
-    let mut server = get_live(tx, id)?;
+    let mut server = lock(tx, id)?;
+    let flow = server.flow_id;
     edit(&mut server)?;
     server.updated_at = now;
-    update(tx, &server)?;
+    update(tx, &server, flow)?;
     Ok(server)
+}
+
+/// Whether the server is gone or has another owner.
+fn why_not(tx: &mut Tx, id: Uuid) -> Result<Error> {
+    Ok(match find(tx, id)? {
+        Some(server) if !server.is_deleted() => Error::Conflict(format!("server {id} is owned by another flow")),
+        _ => Error::not_found(WHAT, id),
+    })
 }
 
 /// What the live servers of a project are and take: what its quota must show as used.

@@ -163,10 +163,7 @@ pub fn list(tx: &mut Tx, filter: &Filter, page: &Page, mut keep: impl FnMut(&Ser
         sort.push((SortKey::Id, sort.last().is_some_and(|(_, down)| *down)));
     }
     let mut after = match page.marker {
-        Some(id) => Some(super::get(tx, id).map_err(|e| match e {
-            Error::NotFound { id, .. } => Error::NotFound { what: "marker", id },
-            other => other,
-        })?),
+        Some(id) => Some(super::find(tx, id)?.ok_or_else(|| Error::not_found("marker", id))?),
         None => None,
     };
     let wanted = page.limit.unwrap_or(usize::MAX);
