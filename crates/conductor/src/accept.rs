@@ -59,7 +59,7 @@ impl Conductor {
     }
 
     pub(crate) async fn server(&self, id: Uuid) -> Result<Server, Error> {
-        match self.store.read(move |tx| store::servers::get(tx, id)).await {
+        match self.store.read(move |tx| store::servers::get_live(tx, id)).await {
             Ok(s) => Ok(s),
             Err(store::Error::NotFound { .. }) => Err(Error::NoServer(id)),
             Err(e) => Err(e.into()),
@@ -179,7 +179,7 @@ impl Conductor {
                     } else {
                         server.body.old_vm_state = Some(server.vm_state);
                     }
-                    store::servers::update(tx, &server, Some(stored.id))?;
+                    store::servers::update(tx, &server)?;
                 }
                 if let Some(image) = &plan.image {
                     store::image::insert(tx, image)?;

@@ -102,11 +102,10 @@ impl Conductor {
         let outcome = outcome.clone();
         let gone = outcome.as_ref().is_ok_and(|e| e.gone);
         let network = self.network.clone();
-        let quota = ["instances", "cores", "ram"].map(|name| self.resource(name));
         let released = self
             .store
             .write(move |tx| {
-                let current = match store::servers::lock(tx, id) {
+                let current = match store::servers::get_live(tx, id) {
                     Ok(server) if server.flow_id == Some(flow.id) => server,
                     Ok(_) | Err(store::Error::NotFound { .. }) => {
                         store::flows::supersede(tx, flow.id, now)?;
@@ -122,11 +121,10 @@ impl Conductor {
                 }
                 if gone {
                     let f = &current.body.flavor;
-                    store::quotas::release(tx, &current.project_id, &[
-                        (&quota[0], 1),
-                        (&quota[1], i64::from(f.vcpus)),
-                        (&quota[2], i64::try_from(f.memory_mib).unwrap_or(i64::MAX)),
-                    ])?;
+                    let ram = i64::try_from(f.memory_mib).unwrap_or(i64::MAX);
+                    for (resource, n) in [("instances", 1), ("cores", i64::from(f.vcpus)), ("ram", ram)] {
+                        store::quotas::release(tx, &current.project_id, resource, n)?;
+                    }
                 }
                 if let Some((image, written)) = &image {
                     match written {
@@ -172,9 +170,7 @@ impl Conductor {
         let outcome = self
             .store
             .write(move |tx| {
-                let steps = Vec::new();
-                let progress = store::flows::Progress { state: FlowState::Unwinding, steps, message: None };
-                store::flows::advance(tx, id, &owner, &progress, now)?;
+                store::flows::finish(tx, id, &owner, FlowState::Unwinding, &[], None, now)?;
                 store::flows::lapse(tx, id, &owner, now)
             })
             .await;
