@@ -127,13 +127,13 @@ pub(crate) async fn make(host: &Host, spec: &InstanceSpec, dir: &Path, op: &Op) 
     let image = spec.image.as_ref().ok_or_else(|| Error::new(ErrorKind::UnsupportedSpec, "no image is given"))?;
     op.report(Phase::BlockDevices { done: 0, total: image.size });
     let want = host.options.disk_format;
-    let base = image_cache::ensure(host, image, want, op).await?;
+    let base = image_cache::ensure(host, image, want, spec.root_gib, op).await?;
     hardware::fits(base.virtual_size, spec.root_gib)?;
     let mut disks = vec![root(host, spec, &base, dir, op).await?];
     for (kernel, file) in [(&spec.kernel, "kernel"), (&spec.ramdisk, "ramdisk")] {
         if let Some(image) = kernel {
             op.check()?;
-            let base = image_cache::ensure(host, image, DiskKind::Raw, op).await?;
+            let base = image_cache::ensure(host, image, DiskKind::Raw, 0, op).await?;
             fs::copy(&base.path, dir.join(file)).await.map_err(|e| io("copying a kernel", &e))?;
         }
     }
@@ -173,7 +173,7 @@ pub(crate) async fn repair(host: &Host, spec: &InstanceSpec, dir: &Path, layout:
         && layout.image == Some(image.id)
         && !host.base_dir().join(name).exists()
     {
-        image_cache::ensure(host, image, host.options.disk_format, op).await?;
+        image_cache::ensure(host, image, host.options.disk_format, 0, op).await?;
     }
     if layout.has_config_drive() && !dir.join(Role::Config.file()).exists() {
         config_drive(host, spec.id, dir).await?;
@@ -192,7 +192,7 @@ async fn root(host: &Host, spec: &InstanceSpec, base: &Base, dir: &Path, op: &Op
         }
         DiskKind::Raw => {
             let limit = host.options.convert_seconds;
-            qemu_img::convert((&base.path, base.format), (&path, Format::Raw), limit, op).await?;
+            qemu_img::convert((&base.path, base.format.as_str()), (&path, Format::Raw), limit, op).await?;
             grow(&path, size).await?;
             Ok(Disk { role: Role::Root, format: Format::Raw, base: None })
         }
@@ -213,6 +213,16 @@ async fn grow(path: &Path, size: u64) -> Result<()> {
         file.set_len(size).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// Size of the disk in a qcow2 that we made or vetted. QEMU writes this header, not the guest.
+pub(crate) async fn qcow2_size(path: &Path) -> Result<u64> {
+    let failed = |e: std::io::Error| io("reading a disk", &e);
+    let mut head = [0u8; 32];
+    let mut file = fs::File::open(path).await.map_err(failed)?;
+    tokio::io::AsyncReadExt::read_exact(&mut file, &mut head).await.map_err(failed)?;
+    let size: [u8; 8] = head[24..32].try_into().map_err(|_| Error::internal("a disk's header is cut off", ""))?;
+    Ok(u64::from_be_bytes(size))
 }
 
 /// Removes a guest's directory. Renamed first, so that a half-removed one is never taken for a guest's.

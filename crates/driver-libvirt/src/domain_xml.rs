@@ -271,3 +271,97 @@ pub(crate) fn interface_macs(xml: &str) -> BTreeMap<String, String> {
         .filter_map(|n| Some((child(n, "target", "dev")?, child(n, "mac", "address")?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::disks::{Disk, Format};
+    use crate::testing::spec;
+    use proptest::prelude::*;
+
+    fn layout(kernel: bool) -> Layout {
+        let disk = |role, format| Disk { role, format, base: None };
+        Layout {
+            image: None,
+            disks: vec![disk(Role::Root, Format::Qcow2), disk(Role::Swap, Format::Raw), disk(Role::Config, Format::Raw)],
+            kernel,
+            ramdisk: kernel,
+        }
+    }
+
+    fn xml(spec: &InstanceSpec, options: &Options, kernel: bool) -> String {
+        let hardware = Hardware::of(spec, options).unwrap();
+        describe(&Request {
+            name: "instance-00000000",
+            host: "h'1",
+            spec,
+            hardware: &hardware,
+            options,
+            layout: &layout(kernel),
+            dir: Path::new("/a & b/i"),
+            cache: "none",
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_description_is_well_formed_and_its_metadata_comes_back() {
+        let s = spec();
+        let x = xml(&s, &Options::new(VirtType::Qemu), false);
+        let d = roxmltree::Document::parse(&x).unwrap();
+        assert_eq!(d.descendants().filter(|n| n.has_tag_name("disk")).count(), 3);
+        let targets: Vec<_> =
+            d.descendants().filter(|n| n.has_tag_name("target")).filter_map(|n| n.attribute("bus").zip(n.attribute("dev"))).collect();
+        assert_eq!(targets, [("virtio", "vda"), ("virtio", "vdb"), ("scsi", "sda")]);
+        let meta = parse_meta(&x).unwrap();
+        assert_eq!(
+            meta,
+            Meta { host: "h'1".into(), generation: 3, project: "p".into(), root_device: Some("/dev/vda".into()) }
+        );
+        let name = d.descendants().find(|n| n.tag_name().namespace() == Some(NAMESPACE) && n.tag_name().name() == "name");
+        assert_eq!(name.unwrap().text().unwrap(), s.name);
+        assert!(x.contains("<tcg>") && x.contains("<listen type='none'/>") && x.contains("managed='no'"));
+        assert_eq!(interface_macs(&x).get("tap00000000-00").unwrap(), "fa:16:3e:00:00:01");
+    }
+
+    #[test]
+    fn emulation_adds_no_timer_check_once_and_kvm_does_not() {
+        let mut s = spec();
+        let qemu = Options::new(VirtType::Qemu);
+        assert!(xml(&s, &qemu, true).contains("root=/dev/vda console=tty0 console=ttyS0 no_timer_check</cmdline>"));
+        s.image.as_mut().unwrap().properties.insert("os_command_line".into(), "a=<b> no_timer_check".into());
+        assert!(xml(&s, &qemu, true).contains("<cmdline>a=&lt;b&gt; no_timer_check</cmdline>"));
+        let kvm = xml(&spec(), &Options::new(VirtType::Kvm), true);
+        assert!(!kvm.contains("no_timer_check") && !kvm.contains("<tcg>") && kvm.contains("host-model"));
+    }
+
+    #[test]
+    fn a_port_without_device_is_none_and_a_cdrom_on_virtio_is_a_disk() {
+        let mut s = spec();
+        s.nics[0].device.clear();
+        s.image.as_mut().unwrap().properties.insert("hw_cdrom_bus".into(), "virtio".into());
+        let mut options = Options::new(VirtType::Qemu);
+        options.vnc = false;
+        let x = xml(&s, &options, false);
+        assert!(!x.contains("<interface") && !x.contains("cdrom") && x.contains("<readonly/>") && !x.contains("<graphics"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_of_a_tenant_breaks_out(name in any::<String>(), flavor in any::<String>(), line in any::<String>()) {
+            let mut s = spec();
+            s.name = name;
+            s.flavor_name = flavor;
+            s.image.as_mut().unwrap().properties.insert("os_command_line".into(), line);
+            let x = xml(&s, &Options::new(VirtType::Qemu), true);
+            let d = roxmltree::Document::parse(&x).unwrap();
+            prop_assert_eq!(d.descendants().filter(|n| n.is_element()).count(), elements());
+        }
+    }
+
+    fn elements() -> usize {
+        let x = xml(&spec(), &Options::new(VirtType::Qemu), true);
+        roxmltree::Document::parse(&x).unwrap().descendants().filter(|n| n.is_element()).count()
+    }
+}

@@ -162,10 +162,10 @@ pub(crate) fn check(spec: &InstanceSpec) -> Result<()> {
     let Some(image) = &spec.image else {
         return Err(Error::new(ErrorKind::UnsupportedSpec, "this host boots from images only, and no image is given"));
     };
-    if !matches!(image.disk_format, DiskFormat::Raw | DiskFormat::Qcow2 | DiskFormat::Ami) {
-        let message = format!("disk format {} is not offered by this host", image.disk_format.as_str());
-        return Err(Error::new(ErrorKind::UnsupportedSpec, message));
+    if matches!(image.disk_format, DiskFormat::Aki | DiskFormat::Ari) {
+        return Err(Error::new(ErrorKind::InvalidSpec, "the image is a kernel or a ramdisk and no disk"));
     }
+    crate::image_cache::stored_as(image.disk_format)?;
     if image.disk_format == DiskFormat::Ami && spec.kernel.is_none() {
         return Err(Error::new(ErrorKind::InvalidSpec, "an ami image has no boot loader: it needs kernel_id"));
     }
@@ -205,4 +205,64 @@ pub(crate) fn fits(virtual_size: u64, root_gib: u64) -> Result<()> {
 fn is_mac(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     parts.len() == 6 && parts.iter().all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::options::VirtType;
+    use crate::testing::spec;
+
+    #[test]
+    fn properties_choose_and_unknown_words_are_refused() {
+        let options = Options::new(VirtType::Qemu);
+        let mut s = spec();
+        let h = Hardware::of(&s, &options).unwrap();
+        assert_eq!((h.machine.as_str(), h.disk_bus, h.cdrom_bus, h.video), ("q35", Bus::Virtio, Bus::Scsi, "virtio"));
+        for (name, good, bad) in [
+            ("hw_disk_bus", "scsi", "xen"),
+            ("hw_cdrom_bus", "sata", "'/>"),
+            ("hw_machine_type", "pc", "s390"),
+            ("hw_vif_model", "e1000", "<x/>"),
+            ("hw_video_model", "vga", "qxl'"),
+            ("hw_firmware_type", "bios", "uefi"),
+            ("hw_architecture", "x86_64", "aarch64"),
+        ] {
+            let image = s.image.as_mut().unwrap();
+            image.properties.insert(name.into(), bad.into());
+            let e = Hardware::of(&s, &options).unwrap_err();
+            assert_eq!(e.kind, ErrorKind::UnsupportedSpec, "{name}");
+            assert!(e.message.contains(name), "{}", e.message);
+            s.image.as_mut().unwrap().properties.insert(name.into(), good.into());
+        }
+        let h = Hardware::of(&s, &options).unwrap();
+        assert_eq!((h.machine.as_str(), h.disk_bus, h.vif_model), ("pc", Bus::Scsi, "e1000"));
+        assert_eq!(h.root_device(), "/dev/sda");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_before_anything_is_fetched() {
+        let kind = |f: &dyn Fn(&mut InstanceSpec)| {
+            let mut s = spec();
+            f(&mut s);
+            check(&s).unwrap_err().kind
+        };
+        assert_eq!(kind(&|s| s.image = None), ErrorKind::UnsupportedSpec);
+        assert_eq!(kind(&|s| s.image.as_mut().unwrap().disk_format = DiskFormat::Iso), ErrorKind::UnsupportedSpec);
+        assert_eq!(kind(&|s| s.image.as_mut().unwrap().disk_format = DiskFormat::Ami), ErrorKind::InvalidSpec);
+        assert_eq!(kind(&|s| s.vcpus = 0), ErrorKind::InvalidSpec);
+        assert_eq!(kind(&|s| s.nics[0].mac = "x".into()), ErrorKind::InvalidSpec);
+        assert_eq!(kind(&|s| s.nics[0].device = "tap'/>".into()), ErrorKind::InvalidSpec);
+        assert_eq!(kind(&|s| s.nics[0].model = Some("zz".into())), ErrorKind::UnsupportedSpec);
+        check(&spec()).unwrap();
+    }
+
+    #[test]
+    fn a_disk_larger_than_the_flavor_names_both() {
+        let e = fits(5 << 30, 1).unwrap_err();
+        assert!(e.message.contains("5368709120 bytes") && e.message.contains("1 GiB"), "{}", e.message);
+        fits(5 << 30, 0).unwrap();
+        fits(1 << 30, 1).unwrap();
+    }
 }

@@ -1,14 +1,16 @@
 //! Images fetched once a host, kept under `_base` by their id, read-only, beneath many guests.
 //!
 //! A cached file appears whole or not at all (written aside, renamed), one fetch at a time an image. Its format is the
-//! recorded one. A qcow2 that refers to any other file is refused before any program opens it.
+//! recorded one: the bytes are held against it while they arrive, and an image that is of another format, or refers to
+//! any other file, is refused before any program opens it (CVE-2022-47951, CVE-2024-32498, CVE-2024-40767).
 
 use crate::disks::Format;
 use crate::error::io;
 use crate::host::Host;
 use crate::options::DiskKind;
-use crate::qemu_img;
+use crate::{disks, hardware, qemu_img};
 use driver_api::{DiskFormat, Error, ErrorKind, ImageRef, ImageStream, Op, Phase, Result};
+use imagefmt::{Inspection, Inspector};
 use sha2::Digest;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -60,33 +62,48 @@ impl Drop for Scratch {
 }
 
 /// The cached form of `image` for root disks of kind `want`, fetched if it is not there.
-pub(crate) async fn ensure(host: &Host, image: &ImageRef, want: DiskKind, op: &Op) -> Result<Base> {
-    let stored = match image.disk_format {
-        DiskFormat::Qcow2 => Format::Qcow2,
-        DiskFormat::Raw | DiskFormat::Ami | DiskFormat::Aki | DiskFormat::Ari => Format::Raw,
-        other => {
-            let message = format!("disk format {} is not offered by this host", other.as_str());
-            return Err(Error::new(ErrorKind::UnsupportedSpec, message));
-        }
+/// `root_gib` bounds the disk inside; 0 does not.
+pub(crate) async fn ensure(host: &Host, image: &ImageRef, want: DiskKind, root_gib: u64, op: &Op) -> Result<Base> {
+    let stored = stored_as(image.disk_format)?;
+    let format = match (want, stored) {
+        (DiskKind::Raw, _) | (_, "raw") => Format::Raw,
+        (DiskKind::Qcow2, _) => Format::Qcow2,
     };
-    // A full copy reads its base once; a layer can lie over either format.
-    let format = if want == DiskKind::Raw { Format::Raw } else { stored };
     let name = format!("{}.{}", image.id, format.as_str());
     let path = host.base_dir().join(&name);
     let lock = host.locks.of(&name);
     let _turn = lock.lock().await;
     if !path.exists() {
         op.check()?;
-        fetch(host, image, stored, format, &path, op).await?;
+        fetch(host, image, (stored, format), root_gib, &path, op).await?;
     }
     let virtual_size = match format {
         Format::Raw => tokio::fs::metadata(&path).await.map_err(|e| io("reading an image", &e))?.len(),
-        Format::Qcow2 => qcow2_size(&path).await?,
+        Format::Qcow2 => disks::qcow2_size(&path).await?,
     };
     Ok(Base { path, format, virtual_size })
 }
 
-async fn fetch(host: &Host, image: &ImageRef, stored: Format, format: Format, path: &Path, op: &Op) -> Result<()> {
+/// QEMU's name of the driver for a recorded format. An ISO is no root disk.
+pub(crate) fn stored_as(format: DiskFormat) -> Result<&'static str> {
+    Ok(match format {
+        DiskFormat::Raw | DiskFormat::Ami | DiskFormat::Aki | DiskFormat::Ari => "raw",
+        DiskFormat::Qcow2 => "qcow2",
+        DiskFormat::Vmdk => "vmdk",
+        DiskFormat::Vhd => "vpc",
+        DiskFormat::Vhdx => "vhdx",
+        DiskFormat::Vdi => "vdi",
+        DiskFormat::Ploop => "parallels",
+        DiskFormat::Iso => {
+            let message = format!("disk format {} is not offered by this host", format.as_str());
+            return Err(Error::new(ErrorKind::UnsupportedSpec, message));
+        }
+    })
+}
+
+async fn fetch(
+    host: &Host, image: &ImageRef, (stored, format): (&str, Format), root_gib: u64, path: &Path, op: &Op,
+) -> Result<()> {
     let stream = host.context.images.open(image.id).await?;
     if stream.format != image.disk_format {
         let message = format!("image {}: its recorded format is not the one asked for", image.id);
@@ -94,11 +111,9 @@ async fn fetch(host: &Host, image: &ImageRef, stored: Format, format: Format, pa
     }
     let part = host.base_dir().join(format!("{}.{}.part", image.id, op.id));
     let mut scratch = Scratch::new(part.clone());
-    download(image, stream, &part, op).await?;
-    if stored == Format::Qcow2 {
-        qcow2_size(&part).await?;
-    }
-    if stored == format {
+    let inspection = download(image, stream, &part, op).await?;
+    hardware::fits(inspection.virtual_size, root_gib)?;
+    if stored == format.as_str() {
         finish(&part, path).await?;
         scratch.keep();
         return Ok(());
@@ -152,7 +167,9 @@ impl Digester {
 }
 
 /// Writes the image's bytes to `part`: as many as announced, no more, no fewer, of the recorded digest; zeros are holes.
-async fn download(image: &ImageRef, mut stream: ImageStream, part: &Path, op: &Op) -> Result<()> {
+async fn download(image: &ImageRef, mut stream: ImageStream, part: &Path, op: &Op) -> Result<Inspection> {
+    let refused = |e: imagefmt::Refusal| Error::new(ErrorKind::InvalidSpec, format!("image {}: {e}", image.id));
+    let mut inspector = Inspector::new(image.disk_format);
     let failed = |e: std::io::Error| io("storing an image", &e);
     let mut file =
         tokio::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part).await.map_err(failed)?;
@@ -175,6 +192,7 @@ async fn download(image: &ImageRef, mut stream: ImageStream, part: &Path, op: &O
         }
         let bytes = &buffer[..n];
         digest.update(bytes);
+        inspector.feed(bytes).map_err(refused)?;
         if bytes.iter().all(|b| *b == 0) {
             let forward = i64::try_from(n).unwrap_or(i64::MAX);
             file.seek(std::io::SeekFrom::Current(forward)).await.map_err(failed)?;
@@ -195,72 +213,9 @@ async fn download(image: &ImageRef, mut stream: ImageStream, part: &Path, op: &O
     {
         return Err(Error::new(ErrorKind::Internal, format!("image {} does not match its recorded hash", image.id)));
     }
+    let inspection = inspector.finish().map_err(refused)?;
     file.flush().await.map_err(failed)?;
     file.set_len(done).await.map_err(failed)?;
     op.report(Phase::BlockDevices { done, total: stream.size });
-    Ok(())
-}
-
-/// Checks a qcow2 header and yields the size of the disk inside.
-async fn qcow2_size(path: &Path) -> Result<u64> {
-    let failed = |e: std::io::Error| io("reading an image", &e);
-    let mut head = Vec::new();
-    let file = tokio::fs::File::open(path).await.map_err(failed)?;
-    file.take(4_096).read_to_end(&mut head).await.map_err(failed)?;
-    check_qcow2(&head).map_err(|why| Error::new(ErrorKind::InvalidSpec, format!("the image is refused: {why}")))
-}
-
-/// The disk's size from the first bytes of a qcow2 that stands by itself.
-///
-/// # Errors
-/// Why it is refused: no qcow2, a backing file, an external data file.
-fn check_qcow2(head: &[u8]) -> std::result::Result<u64, &'static str> {
-    let word = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
-    let double = |at: usize| head.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
-    if head.get(..4) != Some(b"QFI\xfb") {
-        return Err("it is recorded as qcow2 and is none");
-    }
-    let version = word(4).ok_or("its header is cut off")?;
-    if !(2..=3).contains(&version) {
-        return Err("its qcow2 version is unknown");
-    }
-    if double(8).ok_or("its header is cut off")? != 0 || word(16).ok_or("its header is cut off")? != 0 {
-        return Err("it refers to a backing file");
-    }
-    // Bit 2: the data lies in another file.
-    if version == 3 && double(72).ok_or("its header is cut off")? & 4 != 0 {
-        return Err("it refers to an external data file");
-    }
-    double(24).ok_or("its header is cut off")
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn header() -> Vec<u8> {
-        let mut h = vec![0u8; 104];
-        h[..4].copy_from_slice(b"QFI\xfb");
-        h[4..8].copy_from_slice(&3u32.to_be_bytes());
-        h[24..32].copy_from_slice(&(5u64 << 30).to_be_bytes());
-        h
-    }
-
-    #[test]
-    fn a_plain_image_passes() {
-        assert_eq!(check_qcow2(&header()), Ok(5 << 30));
-    }
-
-    #[test]
-    fn references_to_other_files_are_refused() {
-        let mut h = header();
-        h[8..16].copy_from_slice(&600u64.to_be_bytes());
-        assert_eq!(check_qcow2(&h), Err("it refers to a backing file"));
-        let mut h = header();
-        h[79] = 4;
-        assert_eq!(check_qcow2(&h), Err("it refers to an external data file"));
-        assert!(check_qcow2(b"KDMV").is_err());
-        assert!(check_qcow2(&header()[..30]).is_err());
-    }
+    Ok(inspection)
 }

@@ -26,6 +26,8 @@ pub mod rpc;
 mod snapshot;
 mod spawn;
 mod suspend;
+#[cfg(test)]
+mod testing;
 
 pub use options::{CpuMode, DiskKind, Options, VirtType};
 
@@ -112,7 +114,18 @@ impl ComputeDriver for Libvirt {
             name: "libvirt".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             owns: Owns::default(),
-            image_formats: vec![DiskFormat::Raw, DiskFormat::Qcow2, DiskFormat::Ami, DiskFormat::Aki, DiskFormat::Ari],
+            image_formats: vec![
+                DiskFormat::Raw,
+                DiskFormat::Qcow2,
+                DiskFormat::Aki,
+                DiskFormat::Ari,
+                DiskFormat::Ami,
+                DiskFormat::Vmdk,
+                DiskFormat::Vhd,
+                DiskFormat::Vhdx,
+                DiskFormat::Vdi,
+                DiskFormat::Ploop,
+            ],
         }
     }
 

@@ -78,13 +78,13 @@ pub(crate) async fn create_overlay(path: &Path, base: &Path, base_format: Format
     run("qemu-img", &args, QUICK_SECONDS, op).await
 }
 
-/// Copies a disk into another format, within `seconds`.
-pub(crate) async fn convert(from: (&Path, Format), to: (&Path, Format), seconds: u64, op: &Op) -> Result<()> {
+/// Copies a disk of the format named into another, within `seconds`.
+pub(crate) async fn convert(from: (&Path, &str), to: (&Path, Format), seconds: u64, op: &Op) -> Result<()> {
     let args: [&OsStr; 9] = [
         "convert".as_ref(),
         "-q".as_ref(),
         "-f".as_ref(),
-        from.1.as_str().as_ref(),
+        from.1.as_ref(),
         "-O".as_ref(),
         to.1.as_str().as_ref(),
         "--".as_ref(),

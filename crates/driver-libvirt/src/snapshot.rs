@@ -72,9 +72,9 @@ async fn take(
         let _mirror = Scratch::new(mirror.clone());
         live(host, client, domain, root, target, &disk, &mirror, op).await?;
         op.check()?;
-        qemu_img::convert((&mirror, root.format), (out, format), limit, op).await?;
+        qemu_img::convert((&mirror, root.format.as_str()), (out, format), limit, op).await?;
     } else {
-        qemu_img::convert((&disk, root.format), (out, format), limit, op).await?;
+        qemu_img::convert((&disk, root.format.as_str()), (out, format), limit, op).await?;
     }
     Ok(format)
 }
@@ -86,7 +86,7 @@ async fn live(
     let shallow = match &root.base {
         Some((name, base_format)) => {
             let base: PathBuf = host.base_dir().join(name);
-            let size = virtual_size(disk).await?;
+            let size = disks::qcow2_size(disk).await?;
             qemu_img::create_overlay(mirror, &base, *base_format, size, op).await?;
             true
         }
@@ -113,14 +113,4 @@ async fn live(
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     client.block_job_abort(domain, target).await.map_err(from_rpc)
-}
-
-/// Size of the disk in one of our own layers. QEMU writes this header, not the guest, and the file is opened by nothing.
-async fn virtual_size(disk: &Path) -> Result<u64> {
-    use tokio::io::AsyncReadExt;
-    let failed = |e: std::io::Error| io("reading a disk", &e);
-    let mut head = [0u8; 32];
-    tokio::fs::File::open(disk).await.map_err(failed)?.read_exact(&mut head).await.map_err(failed)?;
-    let size: [u8; 8] = head[24..32].try_into().map_err(|_| Error::internal("a disk's header is cut off", ""))?;
-    Ok(u64::from_be_bytes(size))
 }

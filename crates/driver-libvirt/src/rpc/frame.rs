@@ -105,7 +105,7 @@ impl Header {
         out
     }
     /// Reads the header that follows the length word; what is left is the payload.
-    pub fn decode<'a>(body: &'a [u8]) -> Result<(Header, &'a [u8]), XdrError> {
+    pub fn decode(body: &[u8]) -> Result<(Header, &[u8]), XdrError> {
         let mut d = Decoder::new(body);
         let program = d.u32()?;
         let _version = d.u32()?;
