@@ -12,6 +12,7 @@ pub mod flow;
 pub mod identity;
 pub mod image;
 pub mod keypair;
+pub mod network;
 pub mod placement;
 pub mod policy;
 pub mod quota;

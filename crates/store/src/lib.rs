@@ -24,6 +24,7 @@ pub mod keypairs;
 mod lite;
 mod migrations;
 mod pg;
+pub mod network;
 pub mod placement;
 pub mod quotas;
 mod row;
