@@ -36,11 +36,7 @@ pub(crate) async fn serve(mut pipe: DuplexStream, machine: &Machine, id: Uuid, h
                     }
                     pipe.write_all(prompt.as_bytes()).await?;
                 }
-                0x08 | 0x7f => {
-                    if line.pop().is_some() {
-                        pipe.write_all(b"\x08 \x08").await?;
-                    }
-                }
+                0x08 | 0x7f if line.pop().is_some() => pipe.write_all(b"\x08 \x08").await?,
                 byte if line.len() < LINE && !byte.is_ascii_control() => {
                     line.push(byte);
                     pipe.write_all(&[byte]).await?;

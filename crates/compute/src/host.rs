@@ -1,0 +1,60 @@
+//! What every verb has in its hands.
+
+use crate::assignments::Assignments;
+use crate::ledger::DiskLedger;
+use crate::wiring::Wiring;
+use driver_api::{ComputeDriver, Error, ErrorKind, InstanceSpec, Op, Result};
+use messaging::Assignment;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// One host: its driver, its wires and what it knows.
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) driver: Arc<dyn ComputeDriver>,
+    pub(crate) wiring: Option<Arc<dyn Wiring>>,
+    pub(crate) assignments: Assignments,
+    /// The agent's own notes; the driver has another ledger.
+    pub(crate) notes: DiskLedger,
+    /// Guests with a note, so that those without cost no look at the disk.
+    pub(crate) noted: Mutex<BTreeSet<uuid::Uuid>>,
+    pub(crate) builds: Semaphore,
+}
+
+impl Host {
+    /// The specification with the host-side devices filled in, after the wires are there.
+    pub(crate) async fn wire(&self, a: &Assignment) -> Result<InstanceSpec> {
+        let mut spec = a.spec.clone();
+        if let Some(wiring) = self.wires() {
+            for (nic, device) in spec.nics.iter_mut().zip(wiring.plug(&a.spec).await?) {
+                nic.device = device;
+            }
+        }
+        Ok(spec)
+    }
+
+    /// The network, where this host wires ports itself.
+    pub(crate) fn wires(&self) -> Option<&dyn Wiring> {
+        self.wiring.as_deref().filter(|_| !self.driver.info().owns.network)
+    }
+
+    /// A place among the guests that are built at the same time.
+    pub(crate) async fn build_slot(&self, op: &Op) -> Result<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = op.cancel.cancelled() => Err(cancelled()),
+            slot = self.builds.acquire() => slot.map_err(|e| Error::internal("the host is stopping", e)),
+        }
+    }
+
+    /// The refusal of an operation whose facet the driver has not.
+    pub(crate) fn cannot(&self, what: &str) -> Error {
+        let driver = self.driver.info().name;
+        Error::new(ErrorKind::UnsupportedSpec, format!("driver {driver} of host {} cannot {what}", self.name))
+    }
+}
+
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the operation was cancelled")
+}

@@ -1,0 +1,81 @@
+//! The order of wires and guests, and wires that belong to nobody.
+
+use super::*;
+use driver_fake::{FaultRule, Operation, When};
+
+#[tokio::test(start_paused = true)]
+async fn ports_are_plugged_before_the_guest_and_unplugged_after_it() {
+    let h = house(driver_fake::Options::default());
+    h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+    h.client.rebuild(assignment(1, 2), &op(2)).await.unwrap();
+    h.client.destroy(Uuid::from_u128(1), 3, DestroyMode::Everything, &op(3)).await.unwrap();
+    assert_eq!(h.wires.log(), ["plug with 0 guests", "plug with 1 guests", "unplug with 0 guests"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spawn_that_fails_takes_its_wires_away_unless_the_guest_is_there() {
+    for (when, expected) in [
+        (When::BeforeEffect, &["plug with 0 guests", "unplug with 0 guests"][..]),
+        (When::LostReply, &["plug with 0 guests"][..]),
+    ] {
+        let faults = vec![FaultRule::nth(Operation::Spawn, 1, when, ErrorKind::Internal)];
+        let h = house(driver_fake::Options { faults, ..Default::default() });
+        h.client.spawn(assignment(1, 1), &op(1)).await.unwrap_err();
+        assert_eq!(h.wires.log(), expected, "{when:?}");
+        h.client.destroy(Uuid::from_u128(1), 1, DestroyMode::Everything, &op(1)).await.unwrap();
+        assert!(h.wires.there.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_rewires_guests_that_are_there_and_updates_what_they_read() {
+    let h = house(driver_fake::Options::default());
+    h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+    h.wires.log();
+    let mut changed = assignment(1, 1);
+    changed.guest.hostname = "renamed".to_owned();
+    changed.spec.nics[0].fixed_ips[0].ip = [10, 0, 0, 200].into();
+    h.client.refresh(vec![changed, assignment(2, 1)], &op(2)).await.unwrap();
+    assert_eq!(h.wires.log(), ["plug with 1 guests"], "the guest that is not made yet has no wires");
+    let network = Uuid::from_u128(99);
+    let by_ip = |last: u8| h.assignments.guest_by_ip(network, [10, 0, 0, last].into()).map(|g| g.hostname.clone());
+    assert_eq!(by_ip(200).as_deref(), Some("renamed"));
+    assert_eq!(by_ip(1), None, "an address given up answers nobody");
+    assert_eq!(h.assignments.guest_by_ip(Uuid::from_u128(1), [10, 0, 0, 200].into()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_refresh_changes_nothing_and_is_no_failure() {
+    let h = house(driver_fake::Options::default());
+    h.client.spawn(assignment(1, 5), &op(1)).await.unwrap();
+    let mut old = assignment(1, 4);
+    old.guest.hostname = "old".to_owned();
+    h.client.refresh(vec![old], &op(2)).await.unwrap();
+    assert_eq!(h.assignments.get(Uuid::from_u128(1)).unwrap().guest.hostname, "server-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sync_forgets_and_unwires_what_is_not_assigned() {
+    let h = house(driver_fake::Options::default());
+    for n in 1..=2 {
+        h.client.spawn(assignment(n, 1), &op(n)).await.unwrap();
+    }
+    h.wires.there.lock().unwrap().insert(Uuid::from_u128(3));
+    h.client.sync(vec![assignment(1, 1)], &op(4)).await.unwrap();
+    let left: Vec<Uuid> = h.wires.there.lock().unwrap().iter().copied().collect();
+    assert_eq!(left, [Uuid::from_u128(1)]);
+    assert_eq!(h.assignments.ids().into_iter().collect::<Vec<_>>(), left);
+    assert_eq!(h.client.list(&op(5)).await.unwrap().len(), 2, "guests are the reconciler's to judge, not the agent's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sync_leaves_a_build_that_is_under_way_alone() {
+    let options = driver_fake::Options { latency_ms: [(Operation::Spawn, 60_000)].into(), ..Default::default() };
+    let h = house(options);
+    let (first, second) = (op(1), op(2));
+    let (spawned, synced) = tokio::join!(h.client.spawn(assignment(1, 1), &first), h.client.sync(Vec::new(), &second));
+    spawned.unwrap();
+    synced.unwrap();
+    assert_eq!(h.wires.log(), ["plug with 0 guests"]);
+    assert_eq!(h.assignments.ids().len(), 1);
+}
