@@ -116,12 +116,12 @@ impl<J> Lane<J> {
         if ticket.generation < self.fence {
             return Decision::Refuse(Refusal::Stale { accepted: self.fence });
         }
-        // Not past a destroy: what came after it must not run before it.
-        let mut mergeable = self.waiting.iter().rev().map(|(t, _)| t).take_while(|t| t.verb != Verb::Destroy);
+        // Only into the last place: a merged refresh must not overtake what stands between.
         if ticket.verb == Verb::Refresh
-            && let Some(waiting) = mergeable.find(|t| t.verb == Verb::Refresh)
+            && let Some((last, _)) = self.waiting.back()
+            && last.verb == Verb::Refresh
         {
-            return Decision::Replace(*waiting);
+            return Decision::Replace(*last);
         }
         if ticket.verb == Verb::Destroy {
             let victims: Vec<Ticket> = there.filter(|t| t.verb != Verb::Destroy).copied().collect();
