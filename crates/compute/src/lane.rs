@@ -252,6 +252,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Whatever arrives in whatever order: one runs at a time, generations never go back, the same change is in
         /// the lane once, every accepted change runs, is replaced or is cancelled by a destroy, and nothing waits
         /// behind a free lane.
