@@ -1,7 +1,7 @@
 //! Every engine for a test, each with a fresh schema. For tests of this and other crates only: nothing here
 //! runs in a served process.
 
-use crate::{SqliteMode, Store};
+use crate::{Dialect, Result, SqliteMode, Store, Tx, params};
 use postgres::NoTls;
 
 /// The variable that names a PostgreSQL for tests: `postgres://…`, a user who may create schemas.
@@ -50,13 +50,13 @@ pub fn postgres(connections: usize) -> TestEngine {
 }
 
 /// The PostgreSQL client may not be entered from an async test.
-fn on_thread<T: Send + 'static>(body: impl FnOnce() -> Result<T, postgres::Error> + Send + 'static) -> T {
+fn on_thread<T: Send + 'static>(body: impl FnOnce() -> std::result::Result<T, postgres::Error> + Send + 'static) -> T {
     let done = std::thread::spawn(body).join().expect("the PostgreSQL helper does not panic");
     done.expect("the test PostgreSQL answers")
 }
 
 impl Schema {
-    fn create(url: String) -> Result<Schema, postgres::Error> {
+    fn create(url: String) -> std::result::Result<Schema, postgres::Error> {
         let mut client = postgres::Client::connect(&url, NoTls)?;
         // The server makes the name: tests of several processes share it.
         let row = client.query_one("SELECT 'test_' || replace(CAST(gen_random_uuid() AS TEXT), '-', '')", &[])?;
@@ -82,4 +82,74 @@ impl Drop for Schema {
             tracing::warn!(error = %e, "a test schema stays behind");
         }
     }
+}
+
+/// The schema as text: what the migrations made of an empty database, in an order of its own. The same
+/// schema gives the same text whatever its migrations were.
+pub async fn dump_schema(store: &Store) -> Result<String> {
+    store
+        .read(|tx| match tx.dialect() {
+            Dialect::Sqlite => dump_sqlite(tx),
+            Dialect::Postgres => dump_postgres(tx),
+        })
+        .await
+}
+
+fn dump_sqlite(tx: &mut Tx) -> Result<String> {
+    let rows = tx.query(
+        "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' \
+         ORDER BY tbl_name, CASE type WHEN 'table' THEN 0 ELSE 1 END, name",
+        &[],
+    )?;
+    rows.iter().map(|row| Ok(format!("{};\n", row.text("sql")?))).collect()
+}
+
+/// Tables with their columns and constraints, then indexes, as the server spells them.
+fn dump_postgres(tx: &mut Tx) -> Result<String> {
+    let tables = tx.query(
+        "SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = CAST(current_schema() AS regnamespace) \
+         AND c.relkind = 'r' ORDER BY c.relname",
+        &[],
+    )?;
+    let mut out = String::new();
+    for table in &tables {
+        let name: String = table.get("name")?;
+        let mut lines = Vec::new();
+        for row in tx.query(
+            "SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) \
+             || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE \"' || l.collname || '\"' ELSE '' END \
+             || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END \
+             || COALESCE(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') AS line \
+             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
+             LEFT JOIN pg_collation l ON l.oid = a.attcollation \
+             LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+             WHERE c.relnamespace = CAST(current_schema() AS regnamespace) AND c.relname = $1 \
+             AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            params![&name],
+        )? {
+            lines.push(row.get::<String>("line")?);
+        }
+        for row in tx.query(
+            "SELECT pg_get_constraintdef(k.oid) AS line FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
+             WHERE c.relnamespace = CAST(current_schema() AS regnamespace) AND c.relname = $1 ORDER BY k.contype, k.conname",
+            params![&name],
+        )? {
+            lines.push(row.get::<String>("line")?);
+        }
+        out.push_str(&format!("CREATE TABLE {name} (\n    {}\n);\n", lines.join(",\n    ")));
+    }
+    let schema = tx.query_one("SELECT CAST(current_schema() AS TEXT) AS name", &[])?;
+    let schema = schema.map(|row| row.get::<String>("name")).transpose()?.unwrap_or_default();
+    for row in tx.query(
+        "SELECT i.indexdef AS line FROM pg_indexes i WHERE i.schemaname = current_schema() AND NOT EXISTS \
+         (SELECT 1 FROM pg_constraint k WHERE k.conname = i.indexname \
+          AND k.connamespace = CAST(current_schema() AS regnamespace)) \
+         ORDER BY i.tablename, i.indexname",
+        &[],
+    )? {
+        // The name of the schema is the test's own.
+        out.push_str(&row.get::<String>("line")?.replace(&format!(" ON {schema}."), " ON "));
+        out.push_str(";\n");
+    }
+    Ok(out)
 }

@@ -162,8 +162,9 @@ pub fn list(tx: &mut Tx, filter: &Filter, page: &Page, mut keep: impl FnMut(&Ser
     if !sort.iter().any(|(key, _)| *key == SortKey::Id) {
         sort.push((SortKey::Id, sort.last().is_some_and(|(_, down)| *down)));
     }
+    let place = |server: &Server| sort.iter().map(|(key, _)| key.value(server)).collect::<Vec<_>>();
     let mut after = match page.marker {
-        Some(id) => Some(super::find(tx, id)?.ok_or_else(|| Error::not_found("marker", id))?),
+        Some(id) => Some(place(&super::find(tx, id)?.ok_or_else(|| Error::not_found("marker", id))?)),
         None => None,
     };
     let wanted = page.limit.unwrap_or(usize::MAX);
@@ -171,16 +172,17 @@ pub fn list(tx: &mut Tx, filter: &Filter, page: &Page, mut keep: impl FnMut(&Ser
     while found.len() < wanted {
         // Without a limit everything is read at once; with one, no more than may still be needed.
         let chunk = page.limit.map(|_| (wanted - found.len()).max(if found.is_empty() { 1 } else { CHUNK }));
-        let (sql, params) = statement(filter, &sort, after.as_ref(), chunk);
+        let (sql, params) = statement(filter, &sort, after.as_deref(), chunk);
         let rows = tx.query(&sql, &params)?;
         let last = chunk.is_none_or(|chunk| rows.len() < chunk);
-        after = None;
-        for row in &rows {
+        for (at, row) in rows.iter().enumerate() {
             let server = read(row)?;
-            if found.len() < wanted && keep(&server) {
-                found.push(server.clone());
+            if at + 1 == rows.len() {
+                after = Some(place(&server));
             }
-            after = Some(server);
+            if found.len() < wanted && keep(&server) {
+                found.push(server);
+            }
         }
         if last {
             break;
@@ -222,7 +224,7 @@ impl Where {
 fn statement(
     filter: &Filter,
     sort: &[(SortKey, bool)],
-    after: Option<&Server>,
+    after: Option<&[Value]>,
     limit: Option<usize>,
 ) -> (String, Vec<Value>) {
     let mut w = Where::default();
@@ -257,8 +259,8 @@ fn statement(
         Some(actions) => w.one_of("action", actions.iter().copied()),
         None => {}
     }
-    if let Some(server) = after {
-        go_on(&mut w, sort, server);
+    if let Some(place) = after {
+        go_on(&mut w, sort, place);
     }
     let conditions = if w.conditions.is_empty() { "1 = 1".to_owned() } else { w.conditions.join(" AND ") };
     let order: Vec<_> = sort.iter().map(|(key, down)| format!("{}{}", key.sql(), if *down { " DESC" } else { "" })).collect();
@@ -270,10 +272,10 @@ fn statement(
     (sql, w.params)
 }
 
-/// Everything that sorts after `server`: a > x OR (a = x AND (b > y OR …)). The first key alone is said once
+/// Everything that sorts after the place with these values: a > x OR (a = x AND (b > y OR …)). The first key alone is said once
 /// more, because that is what lets an index begin in the right place.
-fn go_on(w: &mut Where, sort: &[(SortKey, bool)], server: &Server) {
-    let parameters: Vec<_> = sort.iter().map(|(key, _)| w.next(key.value(server))).collect();
+fn go_on(w: &mut Where, sort: &[(SortKey, bool)], place: &[Value]) {
+    let parameters: Vec<_> = place.iter().map(|value| w.next(value.clone())).collect();
     let beyond = |down: &bool| if *down { "<" } else { ">" };
     let mut condition = String::new();
     for ((key, down), parameter) in sort.iter().zip(&parameters).rev() {
@@ -288,4 +290,39 @@ fn go_on(w: &mut Where, sort: &[(SortKey, bool)], server: &Server) {
         w.conditions.push(format!("{} {}= {parameter}", key.sql(), beyond(down)));
     }
     w.conditions.push(format!("({condition})"));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{SqliteMode, Store};
+
+    async fn plan(filter: Filter, after: Option<Vec<Value>>) -> String {
+        let store = Store::open_memory(SqliteMode::Inline).unwrap();
+        let explain = store.read(move |tx| {
+            let sort = [(SortKey::CreatedAt, true), (SortKey::Id, true)];
+            let (sql, params) = statement(&filter, &sort, after.as_deref(), Some(10));
+            tx.query(&format!("EXPLAIN QUERY PLAN {sql}"), &params)
+        });
+        let rows = explain.await.unwrap();
+        rows.iter().map(|row| row.get::<String>("detail").unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// A page must not become slower as the cloud grows: an index finds its beginning and gives its order.
+    #[tokio::test]
+    async fn pages_are_answered_by_an_index_alone() {
+        let project = Filter { project_id: Some("p".into()), ..Filter::default() };
+        let host = Filter { host: Some("h".into()), ..Filter::default() };
+        let place = || Some(vec![Value::Int(5), Value::from("id")]);
+        for (filter, after, expected) in [
+            (project.clone(), None, "SEARCH servers USING INDEX servers_live_project (project_id=?)"),
+            (project, place(), "SEARCH servers USING INDEX servers_live_project (project_id=? AND created_at<?)"),
+            (host, place(), "SEARCH servers USING INDEX servers_live_host (host=? AND created_at<?)"),
+            (Filter::default(), None, "SCAN servers USING INDEX servers_live"),
+            (Filter::default(), place(), "SEARCH servers USING INDEX servers_live (created_at<?)"),
+        ] {
+            assert_eq!(plan(filter, after).await, expected);
+        }
+    }
 }

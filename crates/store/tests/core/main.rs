@@ -1,0 +1,8 @@
+//! The core aggregates, each rule on every engine.
+#![allow(clippy::unwrap_used)]
+
+mod flows;
+mod make;
+mod operator;
+mod quotas;
+mod servers;
