@@ -1,1 +1,110 @@
-//! The operator's and the user's command line.
+//! The operator's and the user's command line, over the public APIs only.
+//!
+//! What can be asked of any cloud is asked through [`client`]; nothing here opens a database or a driver. Every command
+//! has `--json`; colour is used on terminals only and never where `NO_COLOR` is set.
+
+mod audit;
+mod console;
+mod credentials;
+mod doctor;
+mod env;
+mod launch;
+mod output;
+mod status;
+mod why;
+
+pub use credentials::{CloudFile, find};
+pub use doctor::{Check, Finding};
+pub use launch::{LaunchOptions, Wait};
+pub use output::{Output, Style};
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Where the cloud is.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// Data directory of the cloud on this machine. Without it, OS_* variables or the default directory are used.
+    #[arg(long, env = "KILONOVA_DATA_DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Print JSON for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Commands that talk to a running cloud.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Print `export OS_…` lines: eval "$(kilonova env)" makes any OpenStack client work.
+    Env,
+    /// Hosts, capacity and servers at a glance.
+    Status,
+    /// Upload an image file or name one, boot a server from it and wait until it answers.
+    Launch(LaunchOptions),
+    /// Attach to a server's serial console (leave with Ctrl-]).
+    Console {
+        /// Name or id.
+        server: String,
+        /// Print the console log instead.
+        #[arg(long)]
+        log: bool,
+    },
+    /// Why a server is where and how it is: its actions, faults and the scheduler's reasons.
+    Why {
+        /// Name or id.
+        server: String,
+    },
+    /// Compare records, allocations, quota, ports, host networking and each driver's own list.
+    Audit,
+}
+
+/// Why a command failed; printed as one line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cloud.
+    #[error(transparent)]
+    Cloud(#[from] client::Error),
+    /// Anything local.
+    #[error("{0}")]
+    Local(String),
+    /// The audit found something.
+    #[error("{0} findings")]
+    Findings(usize),
+}
+
+/// Runs a command.
+/// # Errors
+/// What went wrong, to be printed with the name of the program.
+pub async fn run(target: &Target, command: Command) -> Result<(), Error> {
+    let out = Output::new(target.json);
+    let default = server_default();
+    let dir = target.data_dir.clone().unwrap_or(default);
+    if let Command::Env = command {
+        return env::run(&out, &dir);
+    }
+    let cloud = client::Cloud::login(&credentials::find(target.data_dir.as_deref(), &dir)?).await?;
+    match command {
+        Command::Env => Ok(()),
+        Command::Status => status::run(&out, &cloud).await,
+        Command::Launch(options) => launch::run(&out, &cloud, &options).await,
+        Command::Console { server, log } => console::run(&out, &cloud, &server, log).await,
+        Command::Why { server } => why::run(&out, &cloud, &server).await,
+        Command::Audit => audit::run(&out, &cloud).await,
+    }
+}
+
+/// Diagnoses this machine; needs no cloud.
+/// # Errors
+/// When something is wrong that keeps a cloud from starting.
+pub fn doctor(json: bool, checks: Vec<Check>) -> Result<(), Error> {
+    doctor::run(&Output::new(json), checks)
+}
+
+/// The data directory when none is named: the machine's for root, the user's otherwise.
+pub fn server_default() -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/var/lib/kilonova");
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    std::env::var_os("XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), PathBuf::from).join("kilonova")
+}
