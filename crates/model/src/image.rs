@@ -316,9 +316,9 @@ pub enum NumberField {
     MinDisk,
     /// `min_ram`.
     MinRam,
-    /// `created_at`, µs.
+    /// `created_at`, whole seconds since the epoch.
     CreatedAt,
-    /// `updated_at`, µs.
+    /// `updated_at`, whole seconds since the epoch.
     UpdatedAt,
 }
 

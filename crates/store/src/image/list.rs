@@ -92,8 +92,9 @@ fn number_column(field: NumberField) -> &'static str {
         NumberField::VirtualSize => "virtual_size",
         NumberField::MinDisk => "min_disk",
         NumberField::MinRam => "min_ram",
-        NumberField::CreatedAt => "created_at",
-        NumberField::UpdatedAt => "updated_at",
+        // Times are shown in seconds, so they are compared in seconds.
+        NumberField::CreatedAt => "created_at / 1000000",
+        NumberField::UpdatedAt => "updated_at / 1000000",
     }
 }
 

@@ -163,16 +163,28 @@ pub fn save(tx: &mut Tx, image: &Image) -> Result<bool> {
 }
 
 /// Removes the image unless it is protected, and keeps its id from coming back. False: nothing was removed.
-pub fn remove(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool> {
+pub fn delete(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool> {
     let removed = tx.execute("DELETE FROM images WHERE id = $1 AND protected = 0", params![id])?;
     if removed == 0 {
         return Ok(false);
     }
+    entomb(tx, id, now)?;
+    Ok(true)
+}
+
+/// The undo of a snapshot: removes an image that its flow was to write, protected or not. An image that is active
+/// already, or gone, is left as it is.
+pub fn remove(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<()> {
+    let removed = tx.execute("DELETE FROM images WHERE id = $1 AND writer LIKE 'flow:%'", params![id])?;
+    if removed > 0 { entomb(tx, id, now) } else { Ok(()) }
+}
+
+fn entomb(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<()> {
     tx.execute(
         "INSERT INTO image_tombstones (id, deleted_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
         params![id, now],
     )?;
-    Ok(true)
+    Ok(())
 }
 
 /// Forgets ids of images deleted before `before`; how many.

@@ -1,0 +1,179 @@
+//! The directory of bytes: `images/<id>` for what is complete, `images/<id>.json` for what a snapshot turned out to be,
+//! `incoming/` for what is still coming. Every name is made here from an id, never from a user's text.
+//!
+//! All of it blocks; [`blocking`] is the only door to it. A name under `images/` appears by a rename of a file that is on
+//! the disk already, so that a crash leaves either nothing or the whole.
+
+use crate::error::{Error, Result};
+use model::image::Written;
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// Where the bytes lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    images: PathBuf,
+    incoming: PathBuf,
+}
+
+/// What lies under `images/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Found {
+    /// Size of the bytes, if they are there.
+    pub(crate) size: Option<u64>,
+    /// A record of a snapshot is there.
+    pub(crate) record: bool,
+}
+
+/// Runs what blocks where it may.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Error::Disk { doing: "in a worker thread", source: std::io::Error::other(e) }))
+}
+
+impl Files {
+    /// Makes the directories, open to this user alone: images are their owners' secret.
+    pub(crate) fn open(dir: &Path) -> Result<Files> {
+        let files = Files { images: dir.join("images"), incoming: dir.join("incoming") };
+        for dir in [&files.images, &files.incoming] {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::disk("making its directories"))?;
+        }
+        Ok(files)
+    }
+    /// Path of an image's bytes.
+    pub(crate) fn data(&self, id: Uuid) -> PathBuf {
+        self.images.join(id.to_string())
+    }
+    fn record(&self, id: Uuid) -> PathBuf {
+        self.images.join(format!("{id}.json"))
+    }
+    /// A new file for incoming bytes.
+    pub(crate) fn incoming(&self, name: Uuid) -> Result<Incoming> {
+        let path = self.incoming.join(name.to_string());
+        let file = create(&path).map_err(Error::disk("making a file"))?;
+        Ok(Incoming { path, file: Some(file) })
+    }
+    /// Gives complete bytes their name. What a snapshot recorded before is forgotten first.
+    pub(crate) fn keep(&self, mut incoming: Incoming, id: Uuid) -> Result<()> {
+        self.unlink(&self.record(id))?;
+        incoming.sync()?;
+        std::fs::rename(&incoming.path, self.data(id)).map_err(Error::disk("naming the bytes"))?;
+        incoming.file = None;
+        self.sync_images()
+    }
+    /// Records what a snapshot's bytes are, after [`Files::keep`].
+    pub(crate) fn write_record(&self, id: Uuid, written: &Written, name: Uuid) -> Result<()> {
+        let mut incoming = self.incoming(name)?;
+        let text = serde_json::to_vec(written)
+            .map_err(|e| Error::Disk { doing: "writing a record", source: std::io::Error::other(e) })?;
+        incoming.write(&text)?;
+        incoming.sync()?;
+        std::fs::rename(&incoming.path, self.record(id)).map_err(Error::disk("naming a record"))?;
+        incoming.file = None;
+        self.sync_images()
+    }
+    /// What a snapshot's bytes are, if they are all there.
+    pub(crate) fn read_record(&self, id: Uuid) -> Result<Option<Written>> {
+        match std::fs::read(self.record(id)) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|e| Error::Disk { doing: "reading a record", source: std::io::Error::other(e) }),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::disk("reading a record")(e)),
+        }
+    }
+    /// Forgets the record alone.
+    pub(crate) fn forget_record(&self, id: Uuid) -> Result<()> {
+        self.unlink(&self.record(id))
+    }
+    /// Removes the bytes and their record; the absent is no error.
+    pub(crate) fn remove(&self, id: Uuid) -> Result<()> {
+        self.unlink(&self.record(id))?;
+        self.unlink(&self.data(id))
+    }
+    fn unlink(&self, path: &Path) -> Result<()> {
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::disk("removing a file")(e)),
+            // Not synced: a file that comes back after a crash is an orphan, and those are removed at start.
+            _ => Ok(()),
+        }
+    }
+    fn sync_images(&self) -> Result<()> {
+        File::open(&self.images).and_then(|d| d.sync_all()).map_err(Error::disk("flushing its directory"))
+    }
+    /// Removes what was coming when the process ended; how many files.
+    pub(crate) fn clear_incoming(&self) -> Result<u64> {
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&self.incoming).map_err(Error::disk("reading its directory"))? {
+            let entry = entry.map_err(Error::disk("reading its directory"))?;
+            self.unlink(&entry.path())?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+    /// All that lies under `images/`, by image. Foreign names are left alone.
+    pub(crate) fn scan(&self) -> Result<BTreeMap<Uuid, Found>> {
+        let mut found: BTreeMap<Uuid, Found> = BTreeMap::new();
+        for entry in std::fs::read_dir(&self.images).map_err(Error::disk("reading its directory"))? {
+            let entry = entry.map_err(Error::disk("reading its directory"))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let (stem, record) = match name.strip_suffix(".json") {
+                Some(stem) => (stem, true),
+                None => (&*name, false),
+            };
+            let Ok(id) = Uuid::try_parse(stem) else {
+                tracing::warn!("a file that is no image lies in the image store");
+                continue;
+            };
+            let slot = found.entry(id).or_default();
+            if record {
+                slot.record = true;
+            } else {
+                slot.size = Some(entry.metadata().map_err(Error::disk("reading its directory"))?.len());
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn create(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// A file that has no name of an image yet; dropped without one, it is removed.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Incoming {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(bytes).map_err(Error::disk("writing")),
+            None => Err(Error::Disk { doing: "writing", source: ErrorKind::NotFound.into() }),
+        }
+    }
+    fn sync(&mut self) -> Result<()> {
+        match &self.file {
+            Some(file) => file.sync_all().map_err(Error::disk("flushing")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if self.file.take().is_some()
+            && let Err(e) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(error = %e, "incoming bytes could not be removed; the next start does");
+        }
+    }
+}
