@@ -92,7 +92,7 @@ impl Images {
                     return Err(store::Error::abort(over_quota(left)));
                 }
             }
-            store::image::finish_upload(tx, id, &writer, &written, now)
+            store::image::activate(tx, id, &writer, &written, now)
         };
         match self.store().write(run).await.map_err(Error::from_unit)? {
             true => Ok(()),

@@ -11,4 +11,4 @@ mod upload;
 pub use list::list;
 pub use members::{add_member, count_members, get_member, members, remove_member, set_member_status};
 pub use rows::{Stored, all, delete, find, get, insert, is_member, purge_tombstones, remove, save, used_bytes};
-pub use upload::{abort_upload, activate, begin_upload, change_status, finish_upload, release_interrupted};
+pub use upload::{abort_upload, activate, begin_upload, change_status, release_interrupted};

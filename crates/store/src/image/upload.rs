@@ -26,26 +26,23 @@ pub fn abort_upload(tx: &mut Tx, id: Uuid, writer: &str, now: Timestamp) -> Resu
     Ok(changed == 1)
 }
 
-/// saving → active with what its bytes are, if the upload `writer` still has it. False: the image was deleted
-/// meanwhile, and its bytes are to be removed.
-pub fn finish_upload(tx: &mut Tx, id: Uuid, writer: &str, written: &Written, now: Timestamp) -> Result<bool> {
-    set_active(tx, id, written, now, "writer = $8", writer)
-}
-
-/// The end of a snapshot, for the unit that finishes its flow: the image that the flow wrote becomes active. One that
-/// was deleted meanwhile stays deleted; done twice, the second time changes nothing.
-pub fn activate(tx: &mut Tx, id: Uuid, written: &Written, now: Timestamp) -> Result<()> {
-    set_active(tx, id, written, now, "writer LIKE $8", "flow:%").map(|_| ())
-}
-
-fn set_active(tx: &mut Tx, id: Uuid, w: &Written, now: Timestamp, guard: &str, writer: &str) -> Result<bool> {
+/// saving (or queued, for a snapshot) → active with what its bytes are, if `writer` still has it: `upload:<uuid>` or
+/// `flow:<uuid>`. False: the image was deleted meanwhile and its bytes are to be removed, or this was done before.
+pub fn activate(tx: &mut Tx, id: Uuid, writer: &str, written: &Written, now: Timestamp) -> Result<bool> {
     let changed = tx.execute(
-        &format!(
-            "UPDATE images SET status = 'active', writer = NULL, disk_format = $1, size = $2, virtual_size = $3, \
-             checksum = $4, os_hash_algo = 'sha512', os_hash_value = $5, updated_at = $6, revision = revision + 1 \
-             WHERE id = $7 AND {guard} AND status IN ('queued', 'saving')"
-        ),
-        params![w.format.as_str(), w.size, w.virtual_size, &w.checksum, &w.sha512, now, id, writer],
+        "UPDATE images SET status = 'active', writer = NULL, disk_format = $1, size = $2, virtual_size = $3, \
+         checksum = $4, os_hash_algo = 'sha512', os_hash_value = $5, updated_at = $6, revision = revision + 1 \
+         WHERE id = $7 AND writer = $8 AND status IN ('queued', 'saving')",
+        params![
+            written.format.as_str(),
+            written.size,
+            written.virtual_size,
+            &written.checksum,
+            &written.sha512,
+            now,
+            id,
+            writer,
+        ],
     )?;
     Ok(changed == 1)
 }
