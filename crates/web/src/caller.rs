@@ -52,9 +52,8 @@ impl AuthState {
     /// To be used with `axum::middleware::from_fn_with_state(state, AuthState::run)`.
     pub async fn run(State(state): State<AuthState>, mut request: Request, next: Next) -> Response {
         let id = format!("req-{}", state.random.uuid());
-        let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let token = header("x-auth-token");
-        let global = header("x-openstack-request-id").filter(|v| well_formed(v));
+        let token = header(&request, "x-auth-token");
+        let global = header(&request, "x-openstack-request-id").filter(|v| well_formed(v));
         let outcome = match token {
             None => Err(TokenFault::Missing),
             Some(token) => state.authenticate.authenticate(&token, &id).map(|mut c| {
@@ -71,6 +70,11 @@ impl AuthState {
         }
         response
     }
+}
+
+/// A function, not a closure: a borrow of the request would be held across the await and the future not be `Send`.
+fn header(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
 }
 
 /// `req-` and a UUID, nothing else: what a client sends must not reach a log unchecked.

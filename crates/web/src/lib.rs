@@ -13,7 +13,7 @@ mod page;
 mod route;
 
 pub use body::{Body, read_json};
-pub use caller::{Authenticate, Caller, MaybeCaller, RequestId, TokenFault, authenticate_layer};
+pub use caller::{AuthState, Authenticate, Caller, MaybeCaller, RequestId, TokenFault, authenticate_layer};
 pub use fault::{Fault, FaultShape};
 pub use origin::{Origin, Scheme};
 pub use page::{Page, Query};
