@@ -235,9 +235,10 @@ fn nics(x: &mut String, r: &Request<'_>) -> Result<()> {
 }
 
 fn peripherals(x: &mut String, r: &Request<'_>) {
+    // Appended: a guest that comes back from disk keeps what it wrote; virtlogd bounds the file.
     let _ = write!(
         x,
-        "<serial type='pty'><log file='{}' append='off'/><target type='isa-serial' port='0'/></serial>",
+        "<serial type='pty'><log file='{}' append='on'/><target type='isa-serial' port='0'/></serial>",
         path_text(&r.dir.join("console.log")),
     );
     if r.options.vnc {
