@@ -6,17 +6,21 @@
 //! each repeated with growing pauses; if one cannot be done now, the flow is parked and its owner tries again later.
 //!
 //! Actions are idempotent and a crashed flow runs again from its first line, so steps at hosts need no durable record
-//! of their own: their records travel in memory and are stored with the flow's end, the one row of the flow. This
-//! crate never stores anything, never reads a clock of its own and knows nothing of servers.
+//! of their own: their records travel in memory and are stored with the flow's end, the one row of the flow. Calls to
+//! services that are not ours are [`Flow::remote`]: recorded before the flow goes on, and not made again. This crate
+//! never stores anything, never reads a clock of its own and knows nothing of servers.
 
 mod probe;
+mod remote;
 
-pub use probe::{Moment, Probe, Verdict};
+pub use probe::{Fault, Mode, Moment, Probe, Verdict, matrix};
+pub use remote::{Broken, Entry, Journal, Recorder};
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// A future that owns what it needs.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -52,6 +56,8 @@ pub struct Record {
 
 /// How often an undo is repeated before the flow is parked.
 pub const UNDO_TRIES: u32 = 5;
+/// The pause after an undo's first failure; each next one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 struct Undo<'a, S, E> {
     step: S,
@@ -71,6 +77,7 @@ pub struct Parked<S, E> {
 pub struct Flow<'a, S: Step, E> {
     time: Arc<dyn Time>,
     probe: Option<Arc<dyn Probe<S, E>>>,
+    cancel: Option<(CancellationToken, fn() -> E)>,
     undos: Vec<Undo<'a, S, E>>,
     records: Vec<Record>,
 }
@@ -78,19 +85,27 @@ pub struct Flow<'a, S: Step, E> {
 impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
     /// A flow at its first line.
     pub fn new(time: Arc<dyn Time>, probe: Option<Arc<dyn Probe<S, E>>>) -> Flow<'a, S, E> {
-        Flow { time, probe, undos: Vec::new(), records: Vec::new() }
+        Flow { time, probe, cancel: None, undos: Vec::new(), records: Vec::new() }
+    }
+    /// Lets `token` end the flow: a step that would begin after it fired fails with `error` instead, and owes nothing.
+    /// The step that runs then is told by its own operation; undos are never cancelled.
+    #[must_use]
+    pub fn cancelled_by(mut self, token: CancellationToken, error: fn() -> E) -> Flow<'a, S, E> {
+        self.cancel = Some((token, error));
+        self
     }
     /// A step with its undo. The undo is owed from before the action begins.
     /// # Errors
     /// The action's.
-    pub async fn step<T, A, F, U, G>(&mut self, step: S, action: A, mut undo: U) -> Result<T, E>
+    pub async fn step<T, A, F, U, G>(&mut self, step: S, action: A, undo: U) -> Result<T, E>
     where
         A: FnMut() -> F,
         F: Future<Output = Result<T, E>>,
         U: FnMut() -> G + Send + 'a,
         G: Future<Output = Result<(), E>> + Send + 'a,
     {
-        self.undos.push(Undo { step, run: Box::new(move || Box::pin(undo())) });
+        self.go_on()?;
+        self.owe(step, undo);
         self.effect(step, action).await
     }
     /// A step that cannot be undone, only repeated until it is done (a removal), or whose repetition on the next
@@ -102,7 +117,24 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         A: FnMut() -> F,
         F: Future<Output = Result<T, E>>,
     {
+        self.go_on()?;
         self.effect(step, action).await
+    }
+    fn go_on(&self) -> Result<(), E> {
+        match &self.cancel {
+            Some((token, error)) if token.is_cancelled() => Err(error()),
+            _ => Ok(()),
+        }
+    }
+    fn owe<U, G>(&mut self, step: S, mut undo: U)
+    where
+        U: FnMut() -> G + Send + 'a,
+        G: Future<Output = Result<(), E>> + Send + 'a,
+    {
+        self.undos.push(Undo { step, run: Box::new(move || Box::pin(undo())) });
+    }
+    fn note(&mut self, record: Record) {
+        self.records.push(record);
     }
     async fn effect<T, A, F>(&mut self, step: S, mut action: A) -> Result<T, E>
     where
@@ -110,25 +142,30 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         F: Future<Output = Result<T, E>>,
     {
         let started = self.time.now();
-        let outcome = match self.ask(step, Moment::BeforeAction) {
+        let outcome = match self.ask(step, Moment::BeforeAction).await {
             Verdict::Fail(error) => Err(error),
             verdict => {
                 let mut outcome = action().await;
                 if matches!(verdict, Verdict::Twice) {
                     outcome = action().await;
                 }
-                match self.ask(step, Moment::AfterAction) {
+                match self.ask(step, Moment::AfterAction).await {
                     Verdict::Fail(error) => Err(error),
                     _ => outcome,
                 }
             }
         };
         let error = outcome.as_ref().err().map(ToString::to_string);
-        self.records.push(Record { name: step.name(), started, finished: self.time.now(), error });
+        self.note(Record { name: step.name(), started, finished: self.time.now(), error });
         outcome
     }
-    fn ask(&self, step: S, moment: Moment) -> Verdict<E> {
-        self.probe.as_ref().map_or(Verdict::Go, |p| p.at(step, moment))
+    async fn ask(&self, step: S, moment: Moment) -> Verdict<E> {
+        let verdict = self.probe.as_ref().map_or(Verdict::Go, |p| p.at(step, moment));
+        if matches!(verdict, Verdict::Crash) {
+            // A process that died answers nobody; whoever wanted it to die drops this.
+            std::future::pending::<()>().await;
+        }
+        verdict
     }
     /// Where the undo stack stands: an inner scope begins here.
     pub fn mark(&self) -> usize {
@@ -139,44 +176,37 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
     /// The undo that could not be done; it and the ones before it are still owed.
     pub async fn unwind(&mut self, mark: usize) -> Result<(), Parked<S, E>> {
         while self.undos.len() > mark {
-            let Some(mut undo) = self.undos.pop() else { break };
-            let mut pause = Duration::from_millis(100);
+            let mut pause = FIRST_PAUSE;
             let mut tries = 0;
-            loop {
+            // It stays owed until it is done: this future may be dropped at any of its waits.
+            while let Some(step) = self.undos.last().map(|undo| undo.step) {
                 tries += 1;
-                let twice = match self.ask(undo.step, Moment::BeforeUndo) {
-                    Verdict::Fail(error) => {
-                        if tries < UNDO_TRIES {
-                            self.time.sleep(pause).await;
-                            pause *= 2;
-                            continue;
-                        }
-                        let step = undo.step;
-                        self.undos.push(undo);
-                        return Err(Parked { step, error });
-                    }
-                    Verdict::Twice => true,
-                    Verdict::Go => false,
-                };
-                let mut outcome = (undo.run)().await;
-                if twice {
-                    outcome = (undo.run)().await;
-                }
-                match outcome {
+                match self.undo_last(step).await {
                     Ok(()) => break,
-                    Err(_) if tries < UNDO_TRIES => {
-                        self.time.sleep(pause).await;
-                        pause *= 2;
-                    }
-                    Err(error) => {
-                        let step = undo.step;
-                        self.undos.push(undo);
-                        return Err(Parked { step, error });
-                    }
+                    Err(error) if tries >= UNDO_TRIES => return Err(Parked { step, error }),
+                    Err(_) => {}
                 }
+                self.time.sleep(pause).await;
+                pause *= 2;
             }
+            self.undos.pop();
         }
         Ok(())
+    }
+    async fn undo_last(&mut self, step: S) -> Result<(), E> {
+        let times = match self.ask(step, Moment::BeforeUndo).await {
+            Verdict::Fail(error) => return Err(error),
+            Verdict::Twice => 2,
+            Verdict::Go | Verdict::Crash => 1,
+        };
+        for _ in 0..times {
+            let Some(undo) = self.undos.last_mut() else { return Ok(()) };
+            (undo.run)().await?;
+        }
+        match self.ask(step, Moment::AfterUndo).await {
+            Verdict::Fail(error) => Err(error),
+            _ => Ok(()),
+        }
     }
     /// The steps so far.
     pub fn records(&self) -> &[Record] {

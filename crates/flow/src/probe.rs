@@ -1,4 +1,10 @@
-//! Where a test reaches into a flow: before and after every effect and every undo. Nothing else may.
+//! Where a test reaches into a flow: before and after every effect, record and undo. Nothing else may.
+//!
+//! A sweep runs a flow once for each point of [`matrix`] with a [`Fault`] there, and fails if one was never
+//! hit: a step that no flow of the sweep took has not been tested.
+
+use crate::Step;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// A place where a probe is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -7,8 +13,12 @@ pub enum Moment {
     BeforeAction,
     /// After the action: failing here is "effect, then error" and "effect, then lost reply".
     AfterAction,
+    /// After a remote step was recorded.
+    AfterRecord,
     /// Before each try of an undo: failing here is "undo fails"; `Twice` runs it twice.
     BeforeUndo,
+    /// After an undo went well.
+    AfterUndo,
 }
 
 /// What the probe wants.
@@ -20,10 +30,100 @@ pub enum Verdict<E> {
     Twice,
     /// Fail with this.
     Fail(E),
+    /// The process dies here: the flow never goes on, and the test drops it.
+    Crash,
 }
 
 /// Asked at every [`Moment`] of every step.
 pub trait Probe<S, E>: Send + Sync {
     /// What shall happen.
     fn at(&self, step: S, moment: Moment) -> Verdict<E>;
+}
+
+/// How a step can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// It fails without effect.
+    FailBefore,
+    /// It has its effect and is reported as failed.
+    FailAfter,
+    /// The process dies before its effect.
+    CrashBefore,
+    /// The process dies after its effect, before anybody knows.
+    CrashAfter,
+    /// Its action runs twice.
+    Repeat,
+    /// It goes well, a later failure is assumed, and its undo fails at first.
+    UndoFails,
+    /// Its undo runs twice.
+    UndoRepeats,
+    /// The process dies before its undo.
+    CrashBeforeUndo,
+    /// The process dies after its undo.
+    CrashAfterUndo,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Mode; 9] = [
+        Mode::FailBefore,
+        Mode::FailAfter,
+        Mode::CrashBefore,
+        Mode::CrashAfter,
+        Mode::Repeat,
+        Mode::UndoFails,
+        Mode::UndoRepeats,
+        Mode::CrashBeforeUndo,
+        Mode::CrashAfterUndo,
+    ];
+    /// Where it strikes.
+    pub fn moment(self) -> Moment {
+        match self {
+            Mode::FailBefore | Mode::CrashBefore | Mode::Repeat => Moment::BeforeAction,
+            Mode::FailAfter | Mode::CrashAfter => Moment::AfterAction,
+            Mode::UndoFails | Mode::UndoRepeats | Mode::CrashBeforeUndo => Moment::BeforeUndo,
+            Mode::CrashAfterUndo => Moment::AfterUndo,
+        }
+    }
+    /// Whether the flow ends there without going on.
+    pub fn crashes(self) -> bool {
+        matches!(self, Mode::CrashBefore | Mode::CrashAfter | Mode::CrashBeforeUndo | Mode::CrashAfterUndo)
+    }
+}
+
+/// Every step in every mode: what a sweep must have hit.
+pub fn matrix<S: Step>() -> Vec<(S, Mode)> {
+    S::ALL.iter().flat_map(|step| Mode::ALL.map(|mode| (*step, mode))).collect()
+}
+
+/// One step going wrong in one way, once; it says whether it came to that.
+pub struct Fault<S, E> {
+    step: S,
+    mode: Mode,
+    error: E,
+    hits: AtomicU32,
+}
+
+impl<S: Step, E: Clone + Send + Sync> Fault<S, E> {
+    /// `step` goes wrong by `mode` the first time it gets there, with `error` where it fails.
+    pub fn new(step: S, mode: Mode, error: E) -> Fault<S, E> {
+        Fault { step, mode, error, hits: AtomicU32::new(0) }
+    }
+    /// Whether it came to that.
+    pub fn hit(&self) -> bool {
+        self.hits.load(SeqCst) > 0
+    }
+}
+
+impl<S: Step, E: Clone + Send + Sync> Probe<S, E> for Fault<S, E> {
+    fn at(&self, step: S, moment: Moment) -> Verdict<E> {
+        if step != self.step || moment != self.mode.moment() || self.hits.fetch_add(1, SeqCst) > 0 {
+            return Verdict::Go;
+        }
+        match self.mode {
+            Mode::Repeat | Mode::UndoRepeats => Verdict::Twice,
+            mode if mode.crashes() => Verdict::Crash,
+            _ => Verdict::Fail(self.error.clone()),
+        }
+    }
 }
