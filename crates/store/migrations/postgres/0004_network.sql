@@ -51,11 +51,12 @@ CREATE INDEX ports_project ON ports (project_id);
 CREATE INDEX ports_device ON ports (device_id);
 CREATE INDEX ports_network_host ON ports (network_id, host);
 
--- One holder an address: the rule that no two ports ever share one.
+-- One holder an address: the rule that no two ports ever share one. Taken before the port's row is written and
+-- freed with it in the same unit, so port_id is no reference.
 CREATE TABLE ip_allocations (
     subnet_id TEXT NOT NULL REFERENCES subnets (id),
     ip TEXT NOT NULL,
-    port_id TEXT NOT NULL REFERENCES ports (id) ON DELETE CASCADE,
+    port_id TEXT NOT NULL,
     PRIMARY KEY (subnet_id, ip)
 );
 CREATE INDEX ip_allocations_port ON ip_allocations (port_id);

@@ -133,6 +133,7 @@ pub fn mac_taken(tx: &mut Tx, network: Uuid, mac: &str) -> Result<bool> {
 
 /// Removes a port with its addresses and memberships.
 pub fn delete(tx: &mut Tx, id: Uuid) -> Result<bool> {
+    tx.execute("DELETE FROM ip_allocations WHERE port_id = $1", params![id])?;
     Ok(tx.execute("DELETE FROM ports WHERE id = $1", params![id])? == 1)
 }
 
@@ -182,4 +183,12 @@ pub fn servers_on_networks(tx: &mut Tx, networks: &[Uuid]) -> Result<Vec<String>
         w.sql()
     );
     tx.query(&sql, &w.params)?.iter().map(|r| r.get("device_id")).collect()
+}
+
+/// The networks that have ports on a host.
+pub fn networks_of_host(tx: &mut Tx, host: &str) -> Result<Vec<Uuid>> {
+    tx.query("SELECT DISTINCT network_id FROM ports WHERE host = $1 ORDER BY network_id", params![host])?
+        .iter()
+        .map(|r| r.get("network_id"))
+        .collect()
 }
