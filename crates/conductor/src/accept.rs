@@ -59,7 +59,7 @@ impl Conductor {
     }
 
     pub(crate) async fn server(&self, id: Uuid) -> Result<Server, Error> {
-        match self.store.read(move |tx| store::servers::get_live(tx, id)).await {
+        match self.store.read(move |tx| store::servers::get(tx, id)).await {
             Ok(s) => Ok(s),
             Err(store::Error::NotFound { .. }) => Err(Error::NoServer(id)),
             Err(e) => Err(e.into()),
@@ -179,7 +179,7 @@ impl Conductor {
                     } else {
                         server.body.old_vm_state = Some(server.vm_state);
                     }
-                    store::servers::update(tx, &server)?;
+                    store::servers::update(tx, &server, Some(stored.id))?;
                 }
                 if let Some(image) = &plan.image {
                     store::image::insert(tx, image)?;
@@ -210,6 +210,10 @@ pub(crate) fn own_error(e: store::Error) -> Error {
     };
     let e = match e.aborted_as::<store::servers::Refused>() {
         Ok(r) => return sentence(r.server, r.action, r.refusal),
+        Err(other) => other,
+    };
+    let e = match e.aborted_as::<network::Error>() {
+        Ok(own) => return Error::Network(own),
         Err(other) => other,
     };
     match e.aborted_as::<store::quotas::Exceeded>() {

@@ -224,7 +224,7 @@ impl Conductor {
         let ports = self
             .network
             .ports_for_server(tx, ctx, nics, server.id, &host, &zone, &order.groups)
-            .map_err(|e| store::Error::abort(Error::Network(e)))?;
+            .map_err(network::Error::into_store)?;
         server.body.ports = ports
             .into_iter()
             .map(|p| ServerPort {
@@ -249,7 +249,7 @@ impl Conductor {
         let moved = self
             .store
             .write(move |tx| {
-                let mut server = store::servers::get_live(tx, id)?;
+                let mut server = store::servers::lock(tx, id)?;
                 if server.flow_id != Some(flow) {
                     return Ok(None);
                 }
@@ -264,9 +264,9 @@ impl Conductor {
                     server.zone = Some(place.zone.clone());
                     server.generation += 1;
                     server.updated_at = now;
-                    network.bind_host(tx, id, &place.host).map_err(store::Error::abort)?;
+                    network.bind_host(tx, id, &place.host).map_err(network::Error::into_store)?;
                     let rest = Input { alternates: ready[n + 1..].to_vec(), ..Input::default() };
-                    store::servers::update(tx, &server)?;
+                    store::servers::update(tx, &server, Some(flow))?;
                     let input = serde_json::to_value(&rest).map_err(|e| store::Error::corrupt("flow input", e))?;
                     store::flows::set_input(tx, flow, &owner, &input, now)?;
                     return Ok(Some((server, place.clone(), rest, released)));
@@ -395,7 +395,7 @@ fn hosts_of(tx: &mut store::Tx, owner: &str, servers: &[Uuid]) -> Result<Vec<Str
     let mut hosts = Vec::new();
     for id in servers {
         match store::servers::get(tx, *id) {
-            Ok(s) if s.project_id == owner && !s.is_deleted() => hosts.extend(s.host),
+            Ok(s) if s.project_id == owner => hosts.extend(s.host),
             Ok(_) | Err(store::Error::NotFound { .. }) => {}
             Err(e) => return Err(e),
         }

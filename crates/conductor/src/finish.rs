@@ -99,13 +99,15 @@ impl Conductor {
             (Err(_), Some(image)) => Some((*image, None)),
             _ => None,
         };
+        let settled = image.clone();
         let outcome = outcome.clone();
         let gone = outcome.as_ref().is_ok_and(|e| e.gone);
         let network = self.network.clone();
+        let quota = ["instances", "cores", "ram"].map(|name| self.resource(name));
         let released = self
             .store
             .write(move |tx| {
-                let current = match store::servers::get_live(tx, id) {
+                let current = match store::servers::lock(tx, id) {
                     Ok(server) if server.flow_id == Some(flow.id) => server,
                     Ok(_) | Err(store::Error::NotFound { .. }) => {
                         store::flows::supersede(tx, flow.id, now)?;
@@ -114,22 +116,23 @@ impl Conductor {
                     Err(e) => return Err(e),
                 };
                 let failed_build = outcome.is_err() && flow.action == model::Action::Build;
-                let mut released = Vec::new();
+                let (mut claims, mut wires) = (Vec::new(), network::Released::default());
                 if gone || failed_build {
-                    released = placement::release(tx, id)?;
-                    network.release_server(tx, id).map_err(store::Error::abort)?;
+                    claims = placement::release(tx, id)?;
+                    wires = network.release_server(tx, id).map_err(network::Error::into_store)?;
+                } else if flow.action == model::Action::Build && !current.body.ports.is_empty() {
+                    network.mark_active(tx, id, true).map_err(network::Error::into_store)?;
                 }
                 if gone {
                     let f = &current.body.flavor;
                     let ram = i64::try_from(f.memory_mib).unwrap_or(i64::MAX);
-                    for (resource, n) in [("instances", 1), ("cores", i64::from(f.vcpus)), ("ram", ram)] {
-                        store::quotas::release(tx, &current.project_id, resource, n)?;
-                    }
+                    let back = [(&quota[0], 1), (&quota[1], i64::from(f.vcpus)), (&quota[2], ram)];
+                    store::quotas::release(tx, &current.project_id, &back)?;
                 }
                 if let Some((image, written)) = &image {
                     match written {
                         Some(w) => store::image::activate(tx, *image, &writer(flow.id), w, now).map(|_| ())?,
-                        None => store::image::remove(tx, *image, now).map(|_| ())?,
+                        None => store::image::delete(tx, *image, now).map(|_| ())?,
                     }
                 }
                 store::servers::finish_action(tx, id, flow.id, now, |server| {
@@ -153,13 +156,19 @@ impl Conductor {
                     Err(error) => (FlowState::Failed, Some(error.message.as_str())),
                 };
                 store::flows::finish(tx, flow.id, &flow.owner, state, &steps, message, now)?;
-                Ok(Some(released))
+                Ok(Some((claims, wires)))
             })
             .await?;
-        if let Some(released) = released
-            && !released.is_empty()
+        if let Some((claims, wires)) = released {
+            self.placement.note_released(&claims);
+            if !wires.networks.is_empty() {
+                self.network.notify_released(wires);
+            }
+        }
+        if let Some((image, _)) = settled
+            && let Err(error) = self.images.settle(image).await
         {
-            self.placement.note_released(&released);
+            tracing::warn!(%image, %error, "the snapshot's record stays until the next start");
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ impl flow::Time for Time {
 impl Conductor {
     /// Runs a stored flow.
     pub(crate) fn launch(&self, row: FlowRow, server: Server) {
-        let cancel = self.tasks.begin(server.id, row.id, row.action);
+        let cancel = self.tasks.begin(server.id, row.id, row.action, self.env.now());
         let me = self.clone();
         self.running.spawn(async move {
             let (id, flow) = (server.id, row.id);
@@ -78,7 +78,9 @@ impl Conductor {
                 return self.park(&row).await;
             }
         }
-        self.end(&row, &server, engine.records(), outcome).await;
+        let records = engine.records().to_vec();
+        drop(engine);
+        self.end(&row, &server, &records, outcome).await;
     }
 
     /// Takes up the flows that nobody runs: all of them at start when alone, expired leases otherwise.
@@ -89,33 +91,18 @@ impl Conductor {
         let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
         // Alone, nobody else runs anything: what is unfinished was left by an earlier life of this process.
         let all = at_start && self.options.alone;
-        let open = self.store.read(store::flows::unfinished).await?;
-        let lapsed: Vec<FlowRow> = open
-            .into_iter()
-            .filter(|row| (all || row.lease_until <= now) && !self.tasks.runs(row.server_id, row.id))
-            .collect();
-        if lapsed.is_empty() {
+        let expired = if all { driver_api::Timestamp(i64::MAX) } else { now };
+        if !self.store.read(move |tx| store::flows::any_lapsed(tx, expired)).await? {
             return Ok(0);
         }
-        let taken = self
-            .store
-            .write(move |tx| {
-                let mut taken = Vec::new();
-                for row in &lapsed {
-                    if store::flows::take_over(tx, row.id, &row.owner, row.lease_until, &owner, until)? {
-                        taken.push(FlowRow { owner: owner.clone(), lease_until: until, ..row.clone() });
-                    }
-                }
-                Ok(taken)
-            })
-            .await?;
+        let taken = self.store.write(move |tx| store::flows::take_over(tx, &owner, expired, until, 1000)).await?;
         let mut count = 0;
         for row in taken {
             let id = row.server_id;
             match self.store.read(move |tx| store::servers::get(tx, id)).await {
                 // Accepted since the start, and running already.
                 Ok(_) if self.tasks.runs(id, row.id) => {}
-                Ok(server) if !server.is_deleted() && server.flow_id == Some(row.id) => {
+                Ok(server) if server.flow_id == Some(row.id) => {
                     tracing::info!(flow = %row.id, server = %id, action = row.action.as_str(), "taking up an unfinished flow");
                     self.launch(row, server);
                     count += 1;
@@ -133,22 +120,16 @@ impl Conductor {
 
     /// Renews the leases of flows that run long; short ones never cost a write.
     pub(crate) async fn renew(&self) -> Result<(), store::Error> {
-        let mine = self.tasks.flows();
-        if mine.is_empty() {
-            return Ok(());
-        }
         let now = self.env.now();
-        let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
         // Only flows that run long cost a write.
-        let soon = now.plus(self.options.lease / 2);
-        let due = self.store.read(move |tx| store::flows::lapsing(tx, &mine, soon)).await?;
-        if due.is_empty() {
+        let old = driver_api::Timestamp(now.0 - i64::try_from((self.options.lease / 3).as_micros()).unwrap_or(i64::MAX));
+        if !self.tasks.any_before(old) {
             return Ok(());
         }
-        let asked = due.clone();
-        let kept = self.store.write(move |tx| store::flows::renew(tx, &owner, &asked, until)).await?;
+        let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
+        let kept = self.store.write(move |tx| store::flows::renew(tx, &owner, until)).await?;
         // What another controller took over is let go: it may commit nothing here any more.
-        self.tasks.cancel(&due.into_iter().filter(|id| !kept.contains(id)).collect::<Vec<_>>());
+        self.tasks.cancel_others(&kept, old);
         Ok(())
     }
 }

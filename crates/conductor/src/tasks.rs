@@ -1,7 +1,7 @@
 //! What runs now, in memory: the cancellation of each flow and the fine phase that is shown as `task_state`.
 //! Nothing here is stored; after a crash it is derived again from the flows' rows.
 
-use driver_api::Phase;
+use driver_api::{Phase, Timestamp};
 use model::Action;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 struct Task {
     flow: Uuid,
     action: Action,
+    since: Timestamp,
     phase: Option<Phase>,
     cancel: CancellationToken,
 }
@@ -25,9 +26,9 @@ impl Tasks {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
     /// A flow begins; one that ran on the same server is cancelled.
-    pub fn begin(&self, server: Uuid, flow: Uuid, action: Action) -> CancellationToken {
+    pub fn begin(&self, server: Uuid, flow: Uuid, action: Action, since: Timestamp) -> CancellationToken {
         let cancel = CancellationToken::new();
-        let task = Task { flow, action, phase: None, cancel: cancel.clone() };
+        let task = Task { flow, action, since, phase: None, cancel: cancel.clone() };
         if let Some(before) = self.with(|m| m.insert(server, task)) {
             before.cancel.cancel();
         }
@@ -52,9 +53,13 @@ impl Tasks {
     pub fn runs(&self, server: Uuid, flow: Uuid) -> bool {
         self.with(|m| m.get(&server).is_some_and(|t| t.flow == flow))
     }
-    /// Cancels these flows.
-    pub fn cancel(&self, flows: &[Uuid]) {
-        self.with(|m| m.values().filter(|t| flows.contains(&t.flow)).for_each(|t| t.cancel.cancel()));
+    /// Whether any flow runs since before `then`.
+    pub fn any_before(&self, then: Timestamp) -> bool {
+        self.with(|m| m.values().any(|t| t.since <= then))
+    }
+    /// Cancels the flows begun before `then` that are not among `mine`.
+    pub fn cancel_others(&self, mine: &[Uuid], then: Timestamp) {
+        self.with(|m| m.values().filter(|t| t.since <= then && !mine.contains(&t.flow)).for_each(|t| t.cancel.cancel()));
     }
     /// Flows that run here.
     pub fn flows(&self) -> Vec<Uuid> {

@@ -115,7 +115,7 @@ impl Ending {
     }
 }
 
-pub(crate) type Flow<'a> = flow::Flow<'a, Step>;
+pub(crate) type Flow<'a> = flow::Flow<'a, Step, Error>;
 
 impl Run<'_> {
     /// The server's host.

@@ -9,7 +9,7 @@ impl Conductor {
         for guest in guests {
             let id = guest.id;
             // Read one by one, after the list was made: a server stored meanwhile is found.
-            let keep = match self.store.read(move |tx| store::servers::get_live(tx, id)).await {
+            let keep = match self.store.read(move |tx| store::servers::get(tx, id)).await {
                 Ok(server) => server.host.as_deref() == Some(name),
                 Err(store::Error::NotFound { .. }) => false,
                 // A damaged or unreadable record is no reason to destroy anything.

@@ -74,7 +74,7 @@ impl Conductor {
 
     async fn settle_power(&self, host: &str, id: Uuid, seen: PowerState) {
         let (name, now) = (host.to_owned(), self.env.now());
-        let read = self.store.read(move |tx| store::servers::get_live(tx, id)).await;
+        let read = self.store.read(move |tx| store::servers::get(tx, id)).await;
         let Ok(server) = read else { return };
         let idle = |s: &Server| s.action.is_none() && s.host.as_deref() == Some(name.as_str());
         if !idle(&server) {
@@ -88,7 +88,7 @@ impl Conductor {
                 let outcome = self
                     .store
                     .write(move |tx| {
-                        let mut s = store::servers::get_live(tx, id)?;
+                        let mut s = store::servers::lock(tx, id)?;
                         if s.action.is_some() || (s.vm_state, s.power_state) != expected {
                             return Ok(false);
                         }
@@ -97,7 +97,7 @@ impl Conductor {
                             s.vm_state = VmState::Stopped;
                         }
                         s.updated_at = now;
-                        store::servers::update(tx, &s)?;
+                        store::servers::update(tx, &s, None)?;
                         Ok(true)
                     })
                     .await;

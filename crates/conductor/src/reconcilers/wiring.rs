@@ -34,7 +34,7 @@ impl Conductor {
         let mut by_host: BTreeMap<String, Vec<messaging::Assignment>> = BTreeMap::new();
         for id in servers {
             let id = *id;
-            let Ok(server) = self.store.read(move |tx| store::servers::get_live(tx, id)).await else { continue };
+            let Ok(server) = self.store.read(move |tx| store::servers::get(tx, id)).await else { continue };
             let Some(host) = server.host.clone() else { continue };
             if let Ok(a) = self.assignment(&server).await {
                 by_host.entry(host).or_default().push(a);
