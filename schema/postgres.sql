@@ -248,7 +248,6 @@ CREATE TABLE ip_allocations (
     subnet_id text NOT NULL,
     ip text NOT NULL,
     port_id text NOT NULL,
-    FOREIGN KEY (port_id) REFERENCES ports(id) ON DELETE CASCADE,
     FOREIGN KEY (subnet_id) REFERENCES subnets(id),
     PRIMARY KEY (subnet_id, ip)
 );

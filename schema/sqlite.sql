@@ -228,7 +228,7 @@ CREATE TABLE inventories (
 CREATE TABLE ip_allocations (
     subnet_id TEXT NOT NULL REFERENCES subnets (id),
     ip TEXT NOT NULL,
-    port_id TEXT NOT NULL REFERENCES ports (id) ON DELETE CASCADE,
+    port_id TEXT NOT NULL,
     PRIMARY KEY (subnet_id, ip)
 ) STRICT;
 CREATE INDEX ip_allocations_port ON ip_allocations (port_id);

@@ -83,7 +83,7 @@ impl Guest {
             generation: self.generation,
             power: self.power,
             node: self.node.clone(),
-            backend_name: format!("instance-{}", self.id),
+            backend_name: format!("instance-{}", &self.id.simple().to_string()[..8]),
             root_device: Some("/dev/vda".to_owned()),
         }
     }

@@ -24,11 +24,7 @@ impl Snapshot for Fake {
         op.report(Phase::ImageUploading);
         let size = bytes.len() as u64;
         let sink = ImageSink { format: DiskFormat::Raw, reader: Box::pin(std::io::Cursor::new(bytes)) };
-        let stored = tokio::select! {
-            biased;
-            () = op.cancel.cancelled() => return op.check().map(|()| SnapshotResult { format: DiskFormat::Raw, size }),
-            stored = context.images.upload(image, sink) => stored?,
-        };
+        let stored = self.bounded(op, context.images.upload(image, sink)).await?;
         if stored != size {
             return Err(Error::internal("the image service kept fewer bytes than were sent", format!("{stored}/{size}")));
         }

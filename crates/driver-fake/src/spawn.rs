@@ -17,7 +17,7 @@ impl Fake {
         let node = self.validate(spec, &context.host)?;
         if self.options.fetch_images {
             for image in [&spec.image, &spec.kernel, &spec.ramdisk].into_iter().flatten() {
-                fetch(context, image, op).await?;
+                self.bounded(op, fetch(context, image, op)).await?;
             }
         } else {
             op.report(Phase::BlockDevices { done: 0, total: 0 });
@@ -94,12 +94,7 @@ async fn fetch(context: &HostContext, image: &ImageRef, op: &Op) -> Result<()> {
     let mut done = 0_u64;
     loop {
         op.report(Phase::BlockDevices { done, total: stream.size });
-        let read = tokio::select! {
-            biased;
-            () = op.cancel.cancelled() => return op.check(),
-            read = stream.reader.read(&mut buffer) => read,
-        };
-        match read {
+        match stream.reader.read(&mut buffer).await {
             Ok(0) => break,
             Ok(n) => done += n as u64,
             Err(e) => return Err(Error::internal(format!("image {} could not be read", image.id), e)),

@@ -11,10 +11,14 @@ use uuid::Uuid;
 
 /// Removes a guest.
 pub(crate) async fn destroy(host: &Host, id: Uuid, mode: DestroyMode, op: &Op) -> Result<()> {
-    host.bounded(op, remove(host, id, mode)).await
+    let work = async {
+        let _turn = host.turn(id).await;
+        remove(host, id, mode).await
+    };
+    host.bounded(op, work).await
 }
 
-/// As [`destroy`], for those that undo and must not be cancelled.
+/// As [`destroy`], for those that undo: they hold the guest's turn already and must not be cancelled.
 pub(crate) async fn remove(host: &Host, id: Uuid, mode: DestroyMode) -> Result<()> {
     let client = host.client()?;
     // A domain of that identity that is not ours stays, and its files are none of ours.

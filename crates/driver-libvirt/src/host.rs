@@ -11,9 +11,9 @@ use driver_api::{Error, ErrorKind, HostContext, Op, Result, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{OwnedMutexGuard, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -51,6 +51,7 @@ pub(crate) struct Host {
     pub(crate) link: watch::Sender<Link>,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) stop: CancellationToken,
+    turns: Mutex<BTreeMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
     known: Mutex<BTreeSet<Uuid>>,
     started: Mutex<BTreeMap<Uuid, Timestamp>>,
 }
@@ -76,6 +77,7 @@ impl Host {
             link: watch::Sender::new(Link::Connecting),
             changes: broadcast::Sender::new(256),
             stop: CancellationToken::new(),
+            turns: Mutex::default(),
             known: Mutex::default(),
             started: Mutex::default(),
         };
@@ -142,6 +144,24 @@ impl Host {
             () = sleep_or_forever(left) => Err(Error::new(ErrorKind::TimedOut, "the operation took too long")),
             r = work => r,
         }
+    }
+
+    /// Waits for this guest's turn. One change at a time a guest: the platform sees to it, but a host agent that died may
+    /// have left its last operation running. Wait for it inside [`Host::bounded`].
+    pub(crate) async fn turn(&self, id: Uuid) -> OwnedMutexGuard<()> {
+        let mutex = {
+            let mut turns = lock(&self.turns);
+            match turns.get(&id).and_then(Weak::upgrade) {
+                Some(mutex) => mutex,
+                None => {
+                    turns.retain(|_, m| m.strong_count() > 0);
+                    let mutex = Arc::new(tokio::sync::Mutex::new(()));
+                    turns.insert(id, Arc::downgrade(&mutex));
+                    mutex
+                }
+            }
+        };
+        mutex.lock_owned().await
     }
 
     /// Waits for the next change inside libvirt, or for `tick`, whichever is first: events may be lost, time is not.

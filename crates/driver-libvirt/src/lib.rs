@@ -86,6 +86,14 @@ impl Libvirt {
     }
 }
 
+impl Drop for Libvirt {
+    fn drop(&mut self) {
+        if let Some(host) = self.host.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            host.stop.cancel();
+        }
+    }
+}
+
 #[async_trait]
 impl ComputeDriver for Libvirt {
     async fn start(&self, context: HostContext) -> Result<()> {

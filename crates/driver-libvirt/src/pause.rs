@@ -20,6 +20,7 @@ impl Libvirt {
     async fn change(&self, instance: Uuid, op: &Op, pause: bool) -> Result<Observed> {
         let host = self.host()?;
         let work = async {
+            let _turn = host.turn(instance).await;
             let client = host.client()?;
             let (domain, _) = host.must_find(&client, instance).await?;
             match (list::power(&client, &domain).await?, pause) {

@@ -19,6 +19,7 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Starts or stops a guest.
 pub(crate) async fn power(host: &Host, spec: &InstanceSpec, to: Power, op: &Op) -> Result<Observed> {
     let work = async {
+        let _turn = host.turn(spec.id).await;
         let client = host.client()?;
         let (domain, _) = host.must_find(&client, spec.id).await?;
         match to {

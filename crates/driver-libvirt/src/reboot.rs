@@ -13,6 +13,7 @@ use tokio::time::Instant;
 /// Reboots a guest.
 pub(crate) async fn reboot(host: &Host, spec: &InstanceSpec, kind: RebootKind, op: &Op) -> Result<Observed> {
     let work = async {
+        let _turn = host.turn(spec.id).await;
         let client = host.client()?;
         let domain = host.find(&client, spec.id).await?.map(|(domain, _)| domain);
         let done = match (&domain, kind) {

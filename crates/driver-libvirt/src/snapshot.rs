@@ -14,7 +14,7 @@ use crate::rpc::client::Client;
 use crate::{Libvirt, domain_xml, qemu_img};
 use async_trait::async_trait;
 use driver_api::{DiskFormat, Error, ErrorKind, ImageSink, InstanceSpec, Op, Phase, Result, Snapshot, SnapshotResult};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -29,88 +29,98 @@ impl Snapshot for Libvirt {
         let dir = disks::dir_of(&host, spec.id);
         let layout = disks::read_layout(&dir).await?.ok_or_else(|| Error::no_instance(spec.id))?;
         let root = layout.root().ok_or_else(|| Error::new(ErrorKind::UnsupportedSpec, "the guest has no root disk"))?;
-        let target = domain_xml::root_target(&Hardware::of(spec, &host.options)?);
-        let work = async {
-            op.report(Phase::ImagePending);
-            let out = dir.join(format!("snapshot-{}", op.id));
-            let _out = Scratch::new(out.clone());
-            let format = take(&host, &client, &domain, root, &target, &dir, &out, op).await?;
-            op.check()?;
-            op.report(Phase::ImageUploading);
-            let file = tokio::fs::File::open(&out).await.map_err(|e| io("reading the snapshot", &e))?;
-            let format = match format {
-                Format::Raw => DiskFormat::Raw,
-                Format::Qcow2 => DiskFormat::Qcow2,
-            };
-            let size = host.context.images.upload(image, ImageSink { format, reader: Box::pin(file) }).await?;
-            Ok(SnapshotResult { format, size })
+        let shot = Shot {
+            host: &host,
+            client: &client,
+            domain: &domain,
+            root,
+            target: domain_xml::root_target(&Hardware::of(spec, &host.options)?),
+            disk: dir.join(disks::Role::Root.file()),
+            mirror: dir.join(format!("mirror-{}", op.id)),
+            out: dir.join(format!("snapshot-{}", op.id)),
         };
-        let result = host.bounded(op, work).await;
-        if result.is_err() {
-            // A mirror that was under way when we were cancelled would go on copying.
-            let _ = client.block_job_abort(&domain, &target).await;
-        }
-        result
+        op.report(Phase::ImagePending);
+        let _files = [Scratch::new(shot.mirror.clone()), Scratch::new(shot.out.clone())];
+        let format = shot.take(op).await?;
+        op.report(Phase::ImageUploading);
+        let upload = async {
+            let file = tokio::fs::File::open(&shot.out).await.map_err(|e| io("reading the snapshot", &e))?;
+            host.context.images.upload(image, ImageSink { format, reader: Box::pin(file) }).await
+        };
+        let size = host.bounded(op, upload).await?;
+        Ok(SnapshotResult { format, size })
     }
 }
 
-/// Writes the root disk's content to `out` and yields its format.
-#[allow(clippy::too_many_arguments)]
-async fn take(
-    host: &Host, client: &Client, domain: &Domain, root: &Disk, target: &str, dir: &Path, out: &Path, op: &Op,
-) -> Result<Format> {
-    let format = match host.options.snapshot_format {
-        Some(DiskKind::Raw) => Format::Raw,
-        Some(DiskKind::Qcow2) => Format::Qcow2,
-        None => root.format,
-    };
-    let disk = dir.join(disks::Role::Root.file());
-    let limit = host.options.convert_seconds;
-    let state = client.state(domain).await.map_err(from_rpc)?;
-    if matches!(state, State::Running | State::Paused | State::ShuttingDown) {
-        let mirror = dir.join(format!("mirror-{}", op.id));
-        let _mirror = Scratch::new(mirror.clone());
-        live(host, client, domain, root, target, &disk, &mirror, op).await?;
-        op.check()?;
-        qemu_img::convert((&mirror, root.format.as_str()), (out, format), limit, op).await?;
-    } else {
-        qemu_img::convert((&disk, root.format.as_str()), (out, format), limit, op).await?;
-    }
-    Ok(format)
+/// One snapshot under way.
+struct Shot<'a> {
+    host: &'a Host,
+    client: &'a Client,
+    domain: &'a Domain,
+    root: &'a Disk,
+    /// Device of the root disk, as libvirt names it.
+    target: String,
+    disk: PathBuf,
+    mirror: PathBuf,
+    out: PathBuf,
 }
 
-#[allow(clippy::too_many_arguments)]
-async fn live(
-    host: &Host, client: &Client, domain: &Domain, root: &Disk, target: &str, disk: &Path, mirror: &Path, op: &Op,
-) -> Result<()> {
-    let shallow = match &root.base {
-        Some((name, base_format)) => {
-            let base: PathBuf = host.base_dir().join(name);
-            let size = disks::qcow2_size(disk).await?;
-            qemu_img::create_overlay(mirror, &base, *base_format, size, op).await?;
-            true
+impl Shot<'_> {
+    /// Writes the root disk's content to `out` and yields its format.
+    async fn take(&self, op: &Op) -> Result<DiskFormat> {
+        let (format, word) = match self.host.options.snapshot_format {
+            Some(DiskKind::Raw) => (Format::Raw, DiskFormat::Raw),
+            Some(DiskKind::Qcow2) => (Format::Qcow2, DiskFormat::Qcow2),
+            None if self.root.format == Format::Raw => (Format::Raw, DiskFormat::Raw),
+            None => (Format::Qcow2, DiskFormat::Qcow2),
+        };
+        let limit = self.host.options.convert_seconds;
+        let convert = |from| qemu_img::convert((from, self.root.format.as_str()), (&self.out, format), limit, op);
+        // Other changes of the guest wait until its bytes are aside, and no longer.
+        let turn = self.host.bounded(op, async { Ok(self.host.turn(self.domain.uuid).await) }).await?;
+        let state = self.client.state(self.domain).await.map_err(from_rpc)?;
+        if matches!(state, State::Running | State::Paused | State::ShuttingDown) {
+            let mirrored = self.host.bounded(op, self.live(op)).await;
+            if mirrored.is_err() {
+                // Cut short, it would go on copying.
+                let _ = self.client.block_job_abort(self.domain, &self.target).await;
+            }
+            mirrored?;
+            drop(turn);
+            self.host.bounded(op, convert(&self.mirror)).await?;
+        } else {
+            self.host.bounded(op, convert(&self.disk)).await?;
         }
-        None => {
-            let len = tokio::fs::metadata(disk).await.map_err(|e| io("reading a disk", &e))?.len();
-            disks::sparse(mirror, len).await?;
-            false
-        }
-    };
-    let dest = format!(
-        "<disk type='file'><driver type='{}'/><source file='{}'/></disk>",
-        root.format.as_str(),
-        domain_xml::escape(&mirror.to_string_lossy()),
-    );
-    client.block_copy(domain, target, &dest, shallow).await.map_err(from_rpc)?;
-    loop {
-        op.check()?;
-        match client.block_job(domain, target).await.map_err(from_rpc)? {
-            // libvirt holds `cur` below `end` until both sides are equal.
-            Some(job) if job.end > 0 && job.cur == job.end => break,
-            Some(_) => {}
-            None => return Err(Error::new(ErrorKind::Internal, "the disk's copy ended before it was whole")),
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        Ok(word)
     }
-    client.block_job_abort(domain, target).await.map_err(from_rpc)
+
+    /// Mirrors the disk of a guest that has memory until both sides are equal, and cuts the mirror there.
+    async fn live(&self, op: &Op) -> Result<()> {
+        if let Some((name, base_format)) = &self.root.base {
+            let base = self.host.base_dir().join(name);
+            let size = disks::qcow2_size(&self.disk).await?;
+            qemu_img::create_overlay(&self.mirror, &base, *base_format, size, op).await?;
+        } else {
+            let len = tokio::fs::metadata(&self.disk).await.map_err(|e| io("reading a disk", &e))?.len();
+            disks::sparse(&self.mirror, len).await?;
+        }
+        let dest = format!(
+            "<disk type='file'><driver type='{}'/><source file='{}'/></disk>",
+            self.root.format.as_str(),
+            domain_xml::escape(&self.mirror.to_string_lossy()),
+        );
+        let shallow = self.root.base.is_some();
+        self.client.block_copy(self.domain, &self.target, &dest, shallow).await.map_err(from_rpc)?;
+        loop {
+            op.check()?;
+            match self.client.block_job(self.domain, &self.target).await.map_err(from_rpc)? {
+                // libvirt holds `cur` below `end` until both sides are equal.
+                Some(job) if job.end > 0 && job.cur == job.end => break,
+                Some(_) => {}
+                None => return Err(Error::new(ErrorKind::Internal, "the disk's copy ended before it was whole")),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.client.block_job_abort(self.domain, &self.target).await.map_err(from_rpc)
+    }
 }

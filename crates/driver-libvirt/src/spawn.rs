@@ -16,6 +16,7 @@ pub(crate) async fn spawn(host: &Host, spec: &InstanceSpec, op: &Op) -> Result<O
     hardware::check(spec)?;
     let hardware = Hardware::of(spec, &host.options)?;
     let client = host.client()?;
+    let _turn = host.bounded(op, async { Ok(host.turn(spec.id).await) }).await?;
     if let Some(domain) = client.lookup(spec.id).await.map_err(from_rpc)? {
         let Some(_) = host.meta(&client, &domain).await? else {
             return Err(Error::new(ErrorKind::AlreadyExists, "a guest of that identity is there and is not ours"));

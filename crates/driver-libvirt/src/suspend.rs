@@ -11,6 +11,7 @@ impl Suspend for Libvirt {
     async fn suspend(&self, instance: Uuid, op: &Op) -> Result<Observed> {
         let host = self.host()?;
         let work = async {
+            let _turn = host.turn(instance).await;
             let client = host.client()?;
             let (domain, _) = host.must_find(&client, instance).await?;
             match list::power(&client, &domain).await? {
@@ -28,6 +29,7 @@ impl Suspend for Libvirt {
     async fn resume(&self, spec: &InstanceSpec, op: &Op) -> Result<Observed> {
         let host = self.host()?;
         let work = async {
+            let _turn = host.turn(spec.id).await;
             let client = host.client()?;
             let (domain, _) = host.must_find(&client, spec.id).await?;
             match list::power(&client, &domain).await? {

@@ -61,7 +61,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 struct Undo<'a, S, E> {
     step: S,
-    run: Box<dyn FnMut() -> BoxFuture<'a, Result<(), E>> + Send + 'a>,
+    run: Box<dyn FnMut() -> BoxFuture<'a, Result<(), E>> + Send + Sync + 'a>,
 }
 
 /// An undo that could not be done now: the flow is parked with it.
@@ -101,7 +101,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
     where
         A: FnMut() -> F,
         F: Future<Output = Result<T, E>>,
-        U: FnMut() -> G + Send + 'a,
+        U: FnMut() -> G + Send + Sync + 'a,
         G: Future<Output = Result<(), E>> + Send + 'a,
     {
         self.go_on()?;
@@ -128,7 +128,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
     }
     fn owe<U, G>(&mut self, step: S, mut undo: U)
     where
-        U: FnMut() -> G + Send + 'a,
+        U: FnMut() -> G + Send + Sync + 'a,
         G: Future<Output = Result<(), E>> + Send + 'a,
     {
         self.undos.push(Undo { step, run: Box::new(move || Box::pin(undo())) });

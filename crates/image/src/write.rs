@@ -61,12 +61,12 @@ impl Work {
 
 /// Where the blocking side is: at rest with an empty buffer, or at work on a full one.
 enum Side {
-    Rest(Work, Vec<u8>),
-    Busy(JoinHandle<Result<(Work, Vec<u8>)>>),
+    Rest(Box<Work>, Vec<u8>),
+    Busy(JoinHandle<Result<(Box<Work>, Vec<u8>)>>),
 }
 
 impl Side {
-    async fn rest(self) -> Result<(Work, Vec<u8>)> {
+    async fn rest(self) -> Result<(Box<Work>, Vec<u8>)> {
         match self {
             Side::Rest(work, buffer) => Ok((work, buffer)),
             Side::Busy(running) => running
@@ -88,13 +88,14 @@ pub(crate) async fn receive(
     let limits = Limits { max_virtual_size: bounds.max_virtual_size };
     let inspector = bounds.inspect.then(|| Inspector::with_limits(bounds.format, limits));
     let work = Work { incoming, md5: Md5::new(), sha512: Sha512::new(), inspector, size: 0 };
-    let mut side = Side::Rest(work, Vec::new());
+    let mut side = Side::Rest(Box::new(work), Vec::new());
     let (mut buffer, mut total) = (Vec::new(), 0_u64);
     loop {
-        fill(&mut reader, &mut buffer, bounds.idle).await?;
+        let filled = fill(&mut reader, &mut buffer, bounds.idle).await;
         total = total.saturating_add(buffer.len() as u64);
-        check_size(total, bounds.max_size)?;
+        // Whatever went wrong here, nobody hears of it before the blocking side is at rest and cleans up.
         let (mut work, spare) = side.rest().await?;
+        filled.and_then(|()| check_size(total, bounds.max_size))?;
         if buffer.is_empty() {
             return finish(work, bounds).await;
         }
@@ -138,7 +139,7 @@ pub(crate) fn check_size(size: u64, max: u64) -> Result<()> {
     Ok(())
 }
 
-async fn finish(work: Work, bounds: Bounds) -> Result<(Incoming, Written)> {
+async fn finish(work: Box<Work>, bounds: Bounds) -> Result<(Incoming, Written)> {
     if let Some(announced) = bounds.announced.filter(|n| *n != work.size) {
         return Err(Error::Incomplete(format!(
             "{} bytes of image data came, but {announced} were announced; send the image again.",

@@ -244,6 +244,22 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    /// A test that failed must not leave its guests to the next.
+    fn drop(&mut self) {
+        let virsh = |args: &[&str]| {
+            let out = Command::new("virsh").args(["-q", "-c", &options().uri]).args(args).output().unwrap();
+            String::from_utf8_lossy(&out.stdout).into_owned()
+        };
+        for id in virsh(&["list", "--all", "--uuid"]).split_whitespace() {
+            if virsh(&["metadata", id, "urn:kilonova:instance:1"]).contains(&self.context.host) {
+                virsh(&["destroy", id]);
+                virsh(&["undefine", id, "--managed-save"]);
+            }
+        }
+    }
+}
+
 /// A small guest.
 pub fn spec(image: ImageRef) -> InstanceSpec {
     InstanceSpec {
