@@ -73,7 +73,8 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Conductor(Arc<Inner>);
 
-struct Inner {
+/// What every clone of a conductor shares; its fields are this crate's own.
+pub struct Inner {
     store: Store,
     env: Env,
     placement: placement::Placement,
