@@ -61,7 +61,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 struct Undo<'a, S, E> {
     step: S,
-    run: Box<dyn FnMut() -> BoxFuture<'a, Result<(), E>> + Send + Sync + 'a>,
+    run: Box<dyn FnMut() -> BoxFuture<'a, Result<(), E>> + Send + 'a>,
 }
 
 /// An undo that could not be done now: the flow is parked with it.
@@ -101,7 +101,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
     where
         A: FnMut() -> F,
         F: Future<Output = Result<T, E>>,
-        U: FnMut() -> G + Send + Sync + 'a,
+        U: FnMut() -> G + Send + 'a,
         G: Future<Output = Result<(), E>> + Send + 'a,
     {
         self.go_on()?;
@@ -128,7 +128,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
     }
     fn owe<U, G>(&mut self, step: S, mut undo: U)
     where
-        U: FnMut() -> G + Send + Sync + 'a,
+        U: FnMut() -> G + Send + 'a,
         G: Future<Output = Result<(), E>> + Send + 'a,
     {
         self.undos.push(Undo { step, run: Box::new(move || Box::pin(undo())) });
@@ -159,13 +159,16 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         self.note(Record { name: step.name(), started, finished: self.time.now(), error });
         outcome
     }
-    async fn ask(&self, step: S, moment: Moment) -> Verdict<E> {
+    /// Borrows nothing of the flow while it waits, so that flows need not be `Sync`.
+    fn ask(&self, step: S, moment: Moment) -> impl Future<Output = Verdict<E>> + use<'a, S, E> {
         let verdict = self.probe.as_ref().map_or(Verdict::Go, |p| p.at(step, moment));
-        if matches!(verdict, Verdict::Crash) {
-            // A process that died answers nobody; whoever wanted it to die drops this.
-            std::future::pending::<()>().await;
+        async move {
+            if matches!(verdict, Verdict::Crash) {
+                // A process that died answers nobody; whoever wanted it to die drops this.
+                std::future::pending::<()>().await;
+            }
+            verdict
         }
-        verdict
     }
     /// Where the undo stack stands: an inner scope begins here.
     pub fn mark(&self) -> usize {

@@ -159,7 +159,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         T: Serialize + DeserializeOwned,
         A: FnMut() -> F,
         F: Future<Output = Result<T, E>>,
-        U: FnMut() -> G + Send + Sync + 'a,
+        U: FnMut() -> G + Send + 'a,
         G: Future<Output = Result<(), E>> + Send + 'a,
         E: 'static,
     {
