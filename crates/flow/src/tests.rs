@@ -168,11 +168,11 @@ async fn an_unwinding_that_is_dropped_still_owes_the_undo_it_was_at() {
 fn a_running_flow_may_move_between_threads() {
     fn sendable(_: impl Send) {}
     let (row, world) = (Arc::new(Row::default()), Shared::default());
-    let ((mut one, _), (mut two, log), (mut three, _)) = (flow(None), flow(None), flow(None));
+    let ((mut a, _), (mut b, log), (mut c, _)) = (flow(None), flow(None), flow(None));
     let record = recorder(&row);
-    sendable(both(&mut one, &record, &world));
-    sendable(two(&mut two, &log));
-    sendable(three.unwind(0));
+    sendable(both(&mut a, &record, &world));
+    sendable(two(&mut b, &log));
+    sendable(c.unwind(0));
 }
 
 /// Polls once, then drops: the process dies here.
