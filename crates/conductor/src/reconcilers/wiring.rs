@@ -6,6 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 impl Conductor {
+    /// Something of a server changed that is no action (metadata, name): what its guest may read follows, on its host.
+    /// Returns at once.
+    pub fn changed(&self, server: Uuid) {
+        let me = self.clone();
+        self.running.spawn(async move { me.rewire(&BTreeSet::from([server])).await });
+    }
+
     pub(super) async fn keep_wiring(&self) {
         let mut changes = self.network.changes();
         loop {
