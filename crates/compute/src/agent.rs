@@ -4,8 +4,8 @@ use crate::Error;
 use crate::assignments::Assignments;
 use crate::backend::{Known, Look};
 use crate::host::Host;
-use crate::job::{Answer, Change, ChangeCall, Job, Waiter, Whole};
-use crate::lane::{Decision, Lane, Refusal, Ticket, Verb};
+use crate::job::{Change, ChangeCall, Job, Waiter};
+use crate::lane::{Decision, Lane, Refusal, Ticket};
 use crate::ledger::DiskLedger;
 use crate::options::Options;
 use crate::outbox::Outbox;
@@ -83,6 +83,8 @@ impl Agent {
             assignments: parts.assignments,
             notes: ledger(parts.data_dir.join("agent")),
             noted: std::sync::Mutex::default(),
+            wired: tokio::sync::Mutex::default(),
+            stale: std::sync::Mutex::default(),
             builds: Semaphore::new(parts.options.max_concurrent_builds.max(1)),
         });
         let stop = CancellationToken::new();
@@ -97,7 +99,6 @@ impl Agent {
             jobs: HashMap::new(),
             outbox: Outbox::default(),
             known: Known::default(),
-            refreshes: 0,
             broken: None,
             up: false,
             looking: None,
@@ -128,9 +129,8 @@ impl Drop for Agent {
 /// What a task of the agent ended with.
 enum Ended {
     Change(Uuid, Ticket, Option<Observed>),
-    Wired(Result<Vec<Uuid>>, Arc<Whole>),
     Look(Result<Look>),
-    Question,
+    Other,
 }
 
 /// Fences of guests that are gone, oldest first out.
@@ -170,8 +170,6 @@ struct Room {
     jobs: HashMap<Id, (Uuid, Ticket)>,
     outbox: Outbox,
     known: Known,
-    /// Counts refreshes, each of which is a change of its own.
-    refreshes: u64,
     /// The driver refused to start; no waiting mends it.
     broken: Option<driver_api::Error>,
     up: bool,
@@ -238,6 +236,9 @@ impl Room {
         }
         self.tasks.abort_all();
         self.host.driver.stop().await;
+        if let Some(wiring) = &self.host.wiring {
+            wiring.close().await;
+        }
     }
 
     fn pause(&self) -> std::time::Duration {
@@ -303,18 +304,12 @@ impl Room {
         }
         let now = self.clock.now();
         match call {
-            Call::Refresh(all) => {
-                op.deadline.get_or_insert(now.plus(self.options.change()));
-                self.refresh(all, &op, &Whole::new(reply));
-            }
-            Call::Sync(all) => {
-                op.deadline.get_or_insert(now.plus(self.options.change()));
-                self.sync(all, &op, Whole::new(reply));
-            }
+            Call::Refresh(all) => self.refresh(all, reply),
+            Call::Sync(all) => self.sync(all, reply),
             call => match Change::of(call) {
                 Ok(call) => {
                     op.deadline.get_or_insert(now.plus(self.options.change()));
-                    self.change(call, &op, Waiter::Caller(reply));
+                    self.change(call, &op, reply);
                 }
                 Err(question) => {
                     op.deadline.get_or_insert(now.plus(self.options.question()));
@@ -329,14 +324,9 @@ impl Room {
         let ChangeCall { id, generation, change, assignment: a } = call;
         let fence = self.fences.of(id);
         let lane = self.lanes.entry(id).or_insert_with(|| Lane::fenced(fence));
-        let mut job = Job::new(id, generation, change, a.clone(), op);
-        if job.ticket.verb == Verb::Refresh {
-            // A refresh must never join an older one, whatever operation it came with: its content would be lost.
-            self.refreshes += 1;
-            job.ticket.op = Uuid::from_u64_pair(0, self.refreshes);
-        }
+        let job = Job::new(id, generation, change, a.clone(), op);
         let ticket = job.ticket;
-        let (decision, before) = lane.accept(ticket, job.clone());
+        let (decision, _) = lane.accept(ticket, job.clone());
         match decision {
             Decision::Join(same) => {
                 if let Some(there) = lane.job(&same) {
@@ -349,15 +339,11 @@ impl Room {
                 if gone {
                     self.lanes.remove(&id);
                 }
-                return waiter.answer(refuse(id, &job, refusal));
+                drop(waiter.send(Err(refuse(id, generation, refusal))));
+                return;
             }
             Decision::Start => job.grant(),
             Decision::Wait => {}
-            Decision::Replace(_) => {
-                if let Some(before) = before {
-                    before.hand_over(&job);
-                }
-            }
             Decision::Preempt(victims) => {
                 for victim in &victims {
                     if let Some(victim) = lane.job(victim) {
@@ -391,20 +377,40 @@ impl Room {
                 () = late => Err(driver_api::Error::new(ErrorKind::TimedOut, "the host did not answer in time")),
             };
             drop(reply.send(answer));
-            Ended::Question
+            Ended::Other
         });
     }
 
-    fn refresh(&mut self, all: Vec<Assignment>, op: &Op, whole: &Arc<Whole>) {
+    /// Remembers what is assigned, unless a newer intent (a destroy among them) is known. Returns what it took.
+    fn learn(&mut self, all: Vec<Assignment>) -> BTreeSet<Uuid> {
+        let mut taken = BTreeSet::new();
         for a in all {
             let (id, generation) = (a.spec.id, a.spec.generation);
-            let call = ChangeCall { id, generation, change: Change::Refresh, assignment: Some(Arc::new(a)) };
-            self.change(call, op, Waiter::Part(Arc::clone(whole)));
+            let stale = match self.lanes.get(&id) {
+                Some(lane) => generation < lane.fence(),
+                // A fence without a lane is a guest that was destroyed here: only a newer intent brings it back.
+                None => self.fences.by_id.get(&id).is_some_and(|fence| generation <= *fence),
+            };
+            if !stale {
+                self.lanes.entry(id).or_default().raise(generation);
+                self.host.assignments.put(Arc::new(a));
+                taken.insert(id);
+            }
         }
+        taken
+    }
+
+    fn refresh(&mut self, all: Vec<Assignment>, reply: Waiter) {
+        let ids = self.learn(all);
+        let host = Arc::clone(&self.host);
+        self.tasks.spawn(async move {
+            drop(reply.send(host.refresh(ids).await.map(|()| Outcome::Done)));
+            Ended::Other
+        });
     }
 
     /// All that is assigned here. The rest is forgotten, and unwired, unless a change of it is under way.
-    fn sync(&mut self, all: Vec<Assignment>, op: &Op, whole: Arc<Whole>) {
+    fn sync(&mut self, all: Vec<Assignment>, reply: Waiter) {
         let assigned: BTreeSet<Uuid> = all.iter().map(|a| a.spec.id).collect();
         for id in self.host.assignments.ids() {
             if !assigned.contains(&id) && self.lanes.get(&id).is_none_or(Lane::is_idle) {
@@ -412,23 +418,12 @@ impl Room {
                 self.lanes.remove(&id);
             }
         }
-        self.refresh(all, op, &whole);
+        self.learn(all);
         let host = Arc::clone(&self.host);
-        self.tasks.spawn(async move { Ended::Wired(host.wired().await, whole) });
-    }
-
-    fn wired(&mut self, wired: Result<Vec<Uuid>>, whole: &Arc<Whole>) {
-        let wired = match wired {
-            Ok(wired) => wired,
-            Err(e) => return whole.note(Err(e)),
-        };
-        for id in wired {
-            if self.host.assignments.get(id).is_none() && self.lanes.get(&id).is_none_or(Lane::is_idle) {
-                let generation = self.lanes.get(&id).map_or(self.fences.of(id), Lane::fence);
-                let call = ChangeCall { id, generation, change: Change::Unwire, assignment: None };
-                self.change(call, &Op::new(Uuid::nil()), Waiter::Part(Arc::clone(whole)));
-            }
-        }
+        self.tasks.spawn(async move {
+            drop(reply.send(host.sync().await.map(|()| Outcome::Done)));
+            Ended::Other
+        });
     }
 
     /// A task ended; true if it was a look, so that the timer starts again.
@@ -438,7 +433,6 @@ impl Room {
                 self.jobs.remove(&task);
                 match ended {
                     Ended::Change(id, ticket, observed) => self.change_ended(id, ticket, observed),
-                    Ended::Wired(wired, whole) => self.wired(wired, &whole),
                     Ended::Look(look) => {
                         self.looking = None;
                         self.looked(look);
@@ -448,7 +442,7 @@ impl Room {
                         }
                         return true;
                     }
-                    Ended::Question => {}
+                    Ended::Other => {}
                 }
                 false
             }
@@ -490,18 +484,14 @@ impl Room {
     }
 }
 
-/// What a refused change answers. A refresh that is older than what is known has nothing to say: that is no failure.
-fn refuse(id: Uuid, job: &Job, refusal: Refusal) -> Result<Answer> {
+/// What a refused change answers.
+fn refuse(id: Uuid, generation: u64, refusal: Refusal) -> driver_api::Error {
     match refusal {
-        Refusal::Stale { .. } if matches!(job.change, Change::Refresh | Change::Unwire) => Ok(Answer::Done),
-        Refusal::Stale { accepted } => Err(driver_api::Error::new(
-            ErrorKind::Cancelled,
-            format!("a newer operation on instance {id} was accepted"),
-        )
-        .detail(format!("generation {} came after {accepted}", job.ticket.generation))),
-        Refusal::Full => {
-            Err(driver_api::Error::new(ErrorKind::Busy, format!("too many operations wait for instance {id}")))
+        Refusal::Stale { accepted } => {
+            driver_api::Error::new(ErrorKind::Cancelled, format!("a newer operation on instance {id} was accepted"))
+                .detail(format!("generation {generation} came after {accepted}"))
         }
+        Refusal::Full => driver_api::Error::new(ErrorKind::Busy, format!("too many operations wait for instance {id}")),
     }
 }
 

@@ -7,11 +7,10 @@ use uuid::Uuid;
 impl Host {
     pub(crate) async fn destroy(&self, id: Uuid, mode: DestroyMode, op: &Op) -> Result<()> {
         self.driver.destroy(id, mode, op).await?;
-        if let Some(wiring) = self.wires() {
-            wiring.unplug(id).await?;
-        }
-        self.forget_rebuild(id).await?;
+        // Forgotten first: a `sync` that runs meanwhile must not wire it again.
+        let known = self.assignments.get(id);
         self.assignments.remove(id);
-        Ok(())
+        self.unwire(id, known.as_ref().map(|a| &a.spec)).await?;
+        self.forget_rebuild(id).await
     }
 }

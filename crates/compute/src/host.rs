@@ -2,12 +2,12 @@
 
 use crate::assignments::Assignments;
 use crate::ledger::DiskLedger;
-use crate::wiring::Wiring;
-use driver_api::{ComputeDriver, Error, ErrorKind, InstanceSpec, Op, Result};
-use messaging::Assignment;
+use crate::wiring::{Wired, Wiring};
+use driver_api::{ComputeDriver, Error, ErrorKind, Op, Result};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
 
 /// One host: its driver, its wires and what it knows.
 pub(crate) struct Host {
@@ -18,27 +18,15 @@ pub(crate) struct Host {
     /// The agent's own notes; the driver has another ledger.
     pub(crate) notes: DiskLedger,
     /// Guests with a note, so that those without cost no look at the disk.
-    pub(crate) noted: Mutex<BTreeSet<uuid::Uuid>>,
+    pub(crate) noted: Mutex<BTreeSet<Uuid>>,
     pub(crate) builds: Semaphore,
+    /// What is wired; held while wires change.
+    pub(crate) wired: tokio::sync::Mutex<Wired>,
+    /// Guests whose wires are not yet what their assignments say.
+    pub(crate) stale: Mutex<BTreeSet<Uuid>>,
 }
 
 impl Host {
-    /// The specification with the host-side devices filled in, after the wires are there.
-    pub(crate) async fn wire(&self, a: &Assignment) -> Result<InstanceSpec> {
-        let mut spec = a.spec.clone();
-        if let Some(wiring) = self.wires() {
-            for (nic, device) in spec.nics.iter_mut().zip(wiring.plug(&a.spec).await?) {
-                nic.device = device;
-            }
-        }
-        Ok(spec)
-    }
-
-    /// The network, where this host wires ports itself.
-    pub(crate) fn wires(&self) -> Option<&dyn Wiring> {
-        self.wiring.as_deref().filter(|_| !self.driver.info().owns.network)
-    }
-
     /// A place among the guests that are built at the same time.
     pub(crate) async fn build_slot(&self, op: &Op) -> Result<SemaphorePermit<'_>> {
         tokio::select! {

@@ -24,9 +24,6 @@ pub(crate) enum Change {
     Resume,
     Snapshot(Uuid),
     Rebuild,
-    Refresh,
-    /// The end of wires that belong to nobody.
-    Unwire,
 }
 
 impl Change {
@@ -42,7 +39,6 @@ impl Change {
             Change::Resume => Verb::Resume,
             Change::Snapshot(_) => Verb::Snapshot,
             Change::Rebuild => Verb::Rebuild,
-            Change::Refresh | Change::Unwire => Verb::Refresh,
         }
     }
 
@@ -94,51 +90,7 @@ impl From<Answer> for Outcome {
 }
 
 /// Who waits for a change.
-pub(crate) enum Waiter {
-    /// A caller.
-    Caller(oneshot::Sender<Result<Outcome>>),
-    /// A call that made several changes.
-    Part(Arc<Whole>),
-}
-
-impl Waiter {
-    pub(crate) fn answer(self, result: Result<Answer>) {
-        match self {
-            // Who does not wait any more asks again with the same operation if it still matters.
-            Waiter::Caller(reply) => drop(reply.send(result.map(Outcome::from))),
-            Waiter::Part(whole) => whole.note(result),
-        }
-    }
-}
-
-/// A call made of several changes: answered when the last part is dropped, with the first error.
-pub(crate) struct Whole(Mutex<Rest>);
-
-struct Rest {
-    error: Option<Error>,
-    reply: Option<oneshot::Sender<Result<Outcome>>>,
-}
-
-impl Whole {
-    pub(crate) fn new(reply: oneshot::Sender<Result<Outcome>>) -> Arc<Whole> {
-        Arc::new(Whole(Mutex::new(Rest { error: None, reply: Some(reply) })))
-    }
-
-    pub(crate) fn note(&self, result: Result<Answer>) {
-        if let Err(e) = result {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).error.get_or_insert(e);
-        }
-    }
-}
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        let rest = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reply) = rest.reply.take() {
-            let _ = reply.send(rest.error.take().map_or(Ok(Outcome::Done), Err));
-        }
-    }
-}
+pub(crate) type Waiter = oneshot::Sender<Result<Outcome>>;
 
 /// What the callers of one change share.
 #[derive(Default)]
@@ -185,7 +137,8 @@ impl Job {
         let mut callers = self.callers();
         if callers.answered {
             drop(callers);
-            return waiter.answer(Err(Error::new(ErrorKind::Busy, "the same operation is still ending")));
+            let _ = waiter.send(Err(Error::new(ErrorKind::Busy, "the same operation is still ending")));
+            return;
         }
         callers.waiters.push(waiter);
     }
@@ -204,16 +157,6 @@ impl Job {
         });
     }
 
-    /// Another job takes this one's place, and its callers.
-    pub(crate) fn hand_over(&self, to: &Job) {
-        let mut callers = std::mem::take(&mut *self.callers());
-        for waiter in callers.waiters.drain(..) {
-            to.add(waiter);
-        }
-        self.callers().answered = true;
-        self.op.cancel.cancel();
-    }
-
     /// The lane is this job's now.
     pub(crate) fn grant(&self) {
         self.turn.cancel();
@@ -228,7 +171,8 @@ impl Job {
         };
         self.over.cancel();
         for waiter in waiters {
-            waiter.answer(result.clone());
+            // Who does not wait any more asks again with the same operation if it still matters.
+            let _ = waiter.send(result.clone().map(Outcome::from));
         }
     }
 
@@ -287,11 +231,9 @@ impl Host {
         let op = &job.op;
         let observed = match (&job.change, &job.assignment) {
             (Change::Destroy(mode), _) => return self.destroy(job.id, *mode, op).await.map(|()| Answer::Done),
-            (Change::Unwire, _) => return self.unwire(job.id).await.map(|()| Answer::Done),
             (Change::Pause, _) => self.pause(job.id, op).await,
             (Change::Unpause, _) => self.unpause(job.id, op).await,
             (_, None) => Err(Error::internal("the call came without its assignment", job.id)),
-            (Change::Refresh, Some(a)) => return self.refresh(a).await.map(|()| Answer::Done),
             (Change::Snapshot(i), Some(a)) => return self.snapshot(a, *i, op).await.map(Answer::Snapshot),
             (Change::Spawn, Some(a)) => self.spawn(a, op).await,
             (Change::Power(to), Some(a)) => self.power(a, *to, op).await,

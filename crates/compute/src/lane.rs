@@ -23,7 +23,6 @@ pub enum Verb {
     Resume,
     Snapshot,
     Rebuild,
-    Refresh,
 }
 
 /// Identity of a change in its lane. A flow's undo carries the flow's id too, so the verb belongs to it.
@@ -64,8 +63,6 @@ pub enum Decision {
     Wait,
     /// It is this one, which runs or waits already.
     Join(Ticket),
-    /// It takes the place of this waiting one, whose callers it answers too.
-    Replace(Ticket),
     /// These are cancelled (the running one among them keeps the lane until it ended); it runs after them.
     Preempt(Vec<Ticket>),
     /// No.
@@ -116,13 +113,6 @@ impl<J> Lane<J> {
         if ticket.generation < self.fence {
             return Decision::Refuse(Refusal::Stale { accepted: self.fence });
         }
-        // Only into the last place: a merged refresh must not overtake what stands between.
-        if ticket.verb == Verb::Refresh
-            && let Some((last, _)) = self.waiting.back()
-            && last.verb == Verb::Refresh
-        {
-            return Decision::Replace(*last);
-        }
         if ticket.verb == Verb::Destroy {
             let victims: Vec<Ticket> = there.filter(|t| t.verb != Verb::Destroy).copied().collect();
             if !victims.is_empty() {
@@ -143,13 +133,6 @@ impl<J> Lane<J> {
             Decision::Join(_) | Decision::Refuse(_) => return (decision, Some(job)),
             Decision::Start => self.running = Some((ticket, job)),
             Decision::Wait | Decision::Preempt(_) => self.waiting.push_back((ticket, job)),
-            Decision::Replace(old) => {
-                let place = self.waiting.iter_mut().find(|(t, _)| t == old);
-                let Some(place) = place else { return (decision, Some(job)) };
-                let (_, before) = std::mem::replace(place, (ticket, job));
-                self.raise(ticket.generation);
-                return (decision, Some(before));
-            }
         }
         self.raise(ticket.generation);
         (decision, None)
@@ -205,26 +188,7 @@ mod tests {
         assert_eq!(later.accept(late, ()).0, Decision::Refuse(Refusal::Stale { accepted: 5 }));
     }
 
-    #[test]
-    fn waiting_refreshes_merge() {
-        let mut lane = Lane::default();
-        lane.accept(ticket(1, Verb::Power, 1), 'p');
-        lane.accept(ticket(2, Verb::Refresh, 1), 'a');
-        let (decision, before) = lane.accept(ticket(3, Verb::Refresh, 2), 'b');
-        assert_eq!((decision, before), (Decision::Replace(ticket(2, Verb::Refresh, 1)), Some('a')));
-        assert_eq!(lane.ended(&ticket(1, Verb::Power, 1)), Some(&'b'));
-    }
-
-    #[test]
-    fn a_refresh_after_a_destroy_does_not_take_a_place_before_it() {
-        let mut lane = Lane::default();
-        lane.accept(ticket(1, Verb::Spawn, 0), ());
-        lane.accept(ticket(2, Verb::Refresh, 0), ());
-        lane.accept(ticket(3, Verb::Destroy, 0), ());
-        assert_eq!(lane.accept(ticket(4, Verb::Refresh, 0), ()).0, Decision::Wait);
-    }
-
-    const VERBS: [Verb; 11] = [
+    const VERBS: [Verb; 10] = [
         Verb::Spawn,
         Verb::Destroy,
         Verb::Power,
@@ -235,7 +199,6 @@ mod tests {
         Verb::Resume,
         Verb::Snapshot,
         Verb::Rebuild,
-        Verb::Refresh,
     ];
 
     /// Either something arrives, or what runs (or the n-th that waits) ends.
@@ -255,7 +218,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         /// Whatever arrives in whatever order: one runs at a time, generations never go back, the same change is in
-        /// the lane once, every accepted change runs, is replaced or is cancelled by a destroy, and nothing waits
+        /// the lane once, every accepted change runs or is cancelled by a destroy, and nothing waits
         /// behind a free lane.
         #[test]
         fn a_lane_keeps_its_promises(events in prop::collection::vec(event(), 1..120)) {
@@ -272,11 +235,6 @@ mod tests {
                             Decision::Start => { prop_assert!(running.is_none()); running = Some(t); inside.push(t); }
                             Decision::Wait => { prop_assert!(running.is_some()); inside.push(t); }
                             Decision::Join(s) => prop_assert!(inside.contains(&s) && s.is_same(&t)),
-                            Decision::Replace(s) => {
-                                prop_assert!(Some(s) != running);
-                                let at = inside.iter().position(|i| *i == s).unwrap();
-                                inside[at] = t;
-                            }
                             Decision::Preempt(v) => {
                                 prop_assert!(t.verb == Verb::Destroy && v.iter().all(|s| s.verb != Verb::Destroy));
                                 cancelled.extend(v);

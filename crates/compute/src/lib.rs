@@ -24,7 +24,6 @@ mod pause;
 mod power;
 mod reboot;
 mod rebuild;
-mod refresh;
 mod snapshot;
 mod spawn;
 mod suspend;

@@ -7,8 +7,8 @@ use messaging::Assignment;
 impl Host {
     pub(crate) async fn power(&self, a: &Assignment, to: Power, op: &Op) -> Result<Observed> {
         match to {
-            Power::On => self.driver.power(&self.wire(a).await?, to, op).await,
-            Power::Off { .. } => self.driver.power(&self.with_devices(a), to, op).await,
+            Power::On => self.driver.power(&self.wire(&a.spec).await?, to, op).await,
+            Power::Off { .. } => self.driver.power(&self.with_devices(&a.spec), to, op).await,
         }
     }
 }

@@ -7,7 +7,7 @@ use messaging::Assignment;
 impl Host {
     pub(crate) async fn reboot(&self, a: &Assignment, kind: RebootKind, op: &Op) -> Result<Observed> {
         // A soft reboot may fall back to a hard one.
-        let spec = self.wire(a).await?;
+        let spec = self.wire(&a.spec).await?;
         self.driver.reboot(&spec, kind, op).await
     }
 }

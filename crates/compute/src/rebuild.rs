@@ -18,7 +18,7 @@ impl Host {
             return Ok(observed);
         }
         let _slot = self.build_slot(op).await?;
-        let spec = self.wire(a).await?;
+        let spec = self.wire(&a.spec).await?;
         op.report(Phase::BlockDevices { done: 0, total: 0 });
         self.driver.destroy(id, DestroyMode::Everything, op).await?;
         op.check()?;

@@ -8,7 +8,7 @@ impl Host {
     pub(crate) async fn spawn(&self, a: &Assignment, op: &Op) -> Result<Observed> {
         let _slot = self.build_slot(op).await?;
         op.report(Phase::Networking);
-        let made = match self.wire(a).await {
+        let made = match self.wire(&a.spec).await {
             Ok(spec) => match op.check() {
                 Ok(()) => self.driver.spawn(&spec, op).await,
                 Err(e) => Err(e),
@@ -26,9 +26,11 @@ impl Host {
     /// that follows takes them away.
     async fn unwire_if_gone(&self, a: &Assignment) {
         let id = a.spec.id;
-        let Some(wiring) = self.wires() else { return };
+        if self.wires().is_none() {
+            return;
+        }
         let gone = matches!(self.driver.get(id).await, Err(e) if e.kind == ErrorKind::NotFound);
-        if gone && let Err(e) = wiring.unplug(id).await {
+        if gone && let Err(e) = self.unwire(id, Some(&a.spec)).await {
             tracing::warn!(instance = %id, error = %e, detail = e.detail, "wires of a guest that was not made stay");
         }
     }

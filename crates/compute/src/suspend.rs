@@ -11,7 +11,7 @@ impl Host {
 
     pub(crate) async fn resume(&self, a: &Assignment, op: &Op) -> Result<Observed> {
         let facet = self.driver.as_suspend().ok_or_else(|| self.cannot("resume"))?;
-        let spec = self.wire(a).await?;
+        let spec = self.wire(&a.spec).await?;
         facet.resume(&spec, op).await
     }
 }

@@ -43,6 +43,7 @@ impl ImageSource for Images {
 /// Wires that only remember, beside the guests that the machine had at that moment.
 struct Wires {
     machine: Arc<Machine>,
+    /// Ports.
     there: Mutex<BTreeSet<Uuid>>,
     log: Mutex<Vec<String>>,
 }
@@ -59,18 +60,25 @@ impl Wires {
 
 #[async_trait]
 impl Wiring for Wires {
-    async fn plug(&self, spec: &InstanceSpec) -> Result<Vec<String>> {
+    async fn plug(&self, nics: &[NicSpec]) -> Result<()> {
         self.note("plug");
-        self.there.lock().unwrap().insert(spec.id);
-        Ok(spec.nics.iter().map(|n| crate::wiring::device(n.port_id)).collect())
-    }
-    async fn unplug(&self, id: Uuid) -> Result<()> {
-        self.note("unplug");
-        self.there.lock().unwrap().remove(&id);
+        assert!(nics.iter().all(|n| n.device == hostnet::tap_name(n.port_id)));
+        self.there.lock().unwrap().extend(nics.iter().map(|n| n.port_id));
         Ok(())
     }
-    async fn wired(&self) -> Result<Vec<Uuid>> {
-        Ok(self.there.lock().unwrap().iter().copied().collect())
+    async fn refresh(&self, nics: &[NicSpec]) -> Result<()> {
+        self.note(&format!("refresh of {}", nics.len()));
+        Ok(())
+    }
+    async fn unplug(&self, nics: &[NicSpec]) -> Result<()> {
+        self.note("unplug");
+        self.there.lock().unwrap().retain(|p| nics.iter().all(|n| n.port_id != *p));
+        Ok(())
+    }
+    async fn sync(&self, desired: &[NicSpec]) -> Result<()> {
+        self.note("sync");
+        *self.there.lock().unwrap() = desired.iter().map(|n| n.port_id).collect();
+        Ok(())
     }
 }
 
@@ -127,14 +135,17 @@ impl House {
     }
 }
 
+fn port(n: u128) -> Uuid {
+    Uuid::from_u128(n << 96 | 7)
+}
+
 fn op(n: u128) -> Op {
     Op::new(Uuid::from_u128(0xff00 + n))
 }
 
 fn assignment(n: u128, generation: u64) -> Assignment {
-    let port = Uuid::from_u128(n << 96 | 7);
     let nic = NicSpec {
-        port_id: port,
+        port_id: port(n),
         network_id: Uuid::from_u128(99),
         network_name: "net".to_owned(),
         mac: "fa:16:3e:00:00:01".to_owned(),

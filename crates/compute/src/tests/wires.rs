@@ -23,6 +23,7 @@ async fn a_spawn_that_fails_takes_its_wires_away_unless_the_guest_is_there() {
         h.client.spawn(assignment(1, 1), &op(1)).await.unwrap_err();
         assert_eq!(h.wires.log(), expected, "{when:?}");
         h.client.destroy(Uuid::from_u128(1), 1, DestroyMode::Everything, &op(1)).await.unwrap();
+        h.client.destroy(Uuid::from_u128(1), 1, DestroyMode::Everything, &op(1)).await.unwrap();
         assert!(h.wires.there.lock().unwrap().is_empty());
     }
 }
@@ -36,7 +37,7 @@ async fn refresh_rewires_guests_that_are_there_and_updates_what_they_read() {
     changed.guest.hostname = "renamed".to_owned();
     changed.spec.nics[0].fixed_ips[0].ip = [10, 0, 0, 200].into();
     h.client.refresh(vec![changed, assignment(2, 1)], &op(2)).await.unwrap();
-    assert_eq!(h.wires.log(), ["plug with 1 guests"], "the guest that is not made yet has no wires");
+    assert_eq!(h.wires.log(), ["refresh of 1 with 1 guests"], "the guest that is not made yet has no wires");
     let network = Uuid::from_u128(99);
     let by_ip = |last: u8| h.assignments.guest_by_ip(network, [10, 0, 0, last].into()).map(|g| g.hostname.clone());
     assert_eq!(by_ip(200).as_deref(), Some("renamed"));
@@ -60,11 +61,11 @@ async fn sync_forgets_and_unwires_what_is_not_assigned() {
     for n in 1..=2 {
         h.client.spawn(assignment(n, 1), &op(n)).await.unwrap();
     }
-    h.wires.there.lock().unwrap().insert(Uuid::from_u128(3));
-    h.client.sync(vec![assignment(1, 1)], &op(4)).await.unwrap();
-    let left: Vec<Uuid> = h.wires.there.lock().unwrap().iter().copied().collect();
-    assert_eq!(left, [Uuid::from_u128(1)]);
-    assert_eq!(h.assignments.ids().into_iter().collect::<Vec<_>>(), left);
+    h.wires.there.lock().unwrap().insert(port(3));
+    // The fourth is assigned and not made yet.
+    h.client.sync(vec![assignment(1, 1), assignment(4, 1)], &op(4)).await.unwrap();
+    assert_eq!(h.wires.there.lock().unwrap().iter().copied().collect::<Vec<_>>(), [port(1)]);
+    assert_eq!(h.assignments.ids().into_iter().collect::<Vec<_>>(), [Uuid::from_u128(1), Uuid::from_u128(4)]);
     assert_eq!(h.client.list(&op(5)).await.unwrap().len(), 2, "guests are the reconciler's to judge, not the agent's");
 }
 
@@ -76,6 +77,35 @@ async fn sync_leaves_a_build_that_is_under_way_alone() {
     let (spawned, synced) = tokio::join!(h.client.spawn(assignment(1, 1), &first), h.client.sync(Vec::new(), &second));
     spawned.unwrap();
     synced.unwrap();
-    assert_eq!(h.wires.log(), ["plug with 0 guests"]);
+    assert!(h.wires.there.lock().unwrap().contains(&port(1)));
     assert_eq!(h.assignments.ids().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_was_taken_away_is_cut_at_once() {
+    let h = house(driver_fake::Options::default());
+    h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+    let mut without = assignment(1, 1);
+    without.spec.nics.clear();
+    h.client.refresh(vec![without], &op(2)).await.unwrap();
+    assert!(h.wires.there.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_refresh_does_not_bring_a_destroyed_guest_back() {
+    let h = house(driver_fake::Options::default());
+    h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+    h.client.destroy(Uuid::from_u128(1), 2, DestroyMode::Everything, &op(2)).await.unwrap();
+    h.client.refresh(vec![assignment(1, 2)], &op(3)).await.unwrap();
+    h.client.sync(vec![assignment(1, 1)], &op(4)).await.unwrap();
+    assert!(h.assignments.ids().is_empty() && h.wires.there.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_agent_unplugs_what_an_earlier_one_wired() {
+    let h = house(driver_fake::Options::default());
+    h.wires.there.lock().unwrap().insert(port(1));
+    h.client.refresh(vec![assignment(1, 1)], &op(1)).await.unwrap();
+    h.client.destroy(Uuid::from_u128(1), 2, DestroyMode::Everything, &op(2)).await.unwrap();
+    assert!(h.wires.there.lock().unwrap().is_empty());
 }
