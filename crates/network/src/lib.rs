@@ -81,8 +81,12 @@ pub struct Network {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Touched {
     pub(crate) servers: Vec<Uuid>,
+    /// Subnets, peers or the network itself changed.
     pub(crate) networks: Vec<Uuid>,
+    /// Their rules changed.
     pub(crate) groups: Vec<Uuid>,
+    /// Their members, or the members' addresses, changed.
+    pub(crate) members: Vec<Uuid>,
 }
 
 impl Network {
@@ -171,8 +175,8 @@ impl Network {
                 .read(move |tx| {
                     let own = store::network::ports::of_server(tx, server)?;
                     let networks = own.iter().map(|p| p.network_id).collect();
-                    let groups = own.iter().flat_map(|p| p.security_groups.clone()).collect();
-                    servers_of(tx, &Touched { servers: Vec::new(), networks, groups })
+                    let members = own.iter().flat_map(|p| p.security_groups.clone()).collect();
+                    servers_of(tx, &Touched { networks, members, ..Touched::default() })
                 })
                 .await;
             me.send(touched, Some(server));
@@ -183,7 +187,7 @@ impl Network {
         let me = self.clone();
         tokio::spawn(async move {
             let Released { networks, groups } = released;
-            me.announce(Touched { servers: Vec::new(), networks, groups }).await;
+            me.announce(Touched { networks, members: groups, ..Touched::default() }).await;
         });
     }
 
@@ -210,20 +214,32 @@ impl Network {
     ) -> Result<T> {
         Ok(self.store.read(move |tx| f(tx).map_err(Error::into_store)).await?)
     }
+    /// One unit; tried again where another controller changed the same record meanwhile.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        mut f: impl FnMut(&mut Tx) -> Result<T> + Send + 'static,
+        f: impl FnMut(&mut Tx) -> Result<T> + Clone + Send + 'static,
     ) -> Result<T> {
-        Ok(self.store.write(move |tx| f(tx).map_err(Error::into_store)).await?)
+        let mut tries = 0;
+        loop {
+            let mut f = f.clone();
+            match self.store.write(move |tx| f(tx).map_err(Error::into_store)).await {
+                Err(store::Error::Busy) if tries < 8 => tries += 1,
+                done => return Ok(done?),
+            }
+        }
     }
 }
 
 /// The servers that a change concerns, sorted.
 fn servers_of(tx: &mut Tx, t: &Touched) -> Result<Vec<Uuid>> {
     let mut out = t.servers.clone();
+    let mut groups = t.groups.clone();
+    groups.extend(store::network::ports::groups_trusting(tx, &t.members)?);
+    groups.sort();
+    groups.dedup();
     let names = [
         store::network::ports::servers_on_networks(tx, &t.networks)?,
-        store::network::ports::servers_touched_by_groups(tx, &t.groups)?,
+        store::network::ports::servers_in_groups(tx, &groups)?,
     ];
     out.extend(names.iter().flatten().filter_map(|d| Uuid::try_parse(d).ok()));
     out.sort();

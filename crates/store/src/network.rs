@@ -9,7 +9,7 @@ pub mod networks;
 pub mod ports;
 pub mod subnets;
 
-use crate::{Result, Row, Value, placeholders};
+use crate::{Result, Row, Tx, Value, placeholders};
 use serde::de::DeserializeOwned;
 
 /// The records of rows with a column `body`.
@@ -42,4 +42,15 @@ impl Where {
     fn sql(&self) -> String {
         if self.text.is_empty() { String::new() } else { format!(" WHERE {}", self.text.join(" AND ")) }
     }
+}
+
+/// Projects that have limits of their own on any of these resources.
+pub fn projects_with_limits(tx: &mut Tx, resources: &[String]) -> Result<Vec<String>> {
+    let mut w = Where::default();
+    w.among("resource", resources);
+    let sql = format!(
+        "SELECT DISTINCT project_id FROM quotas{} AND hard_limit IS NOT NULL ORDER BY project_id",
+        w.sql()
+    );
+    tx.query(&sql, &w.params)?.iter().map(|r| r.get("project_id")).collect()
 }

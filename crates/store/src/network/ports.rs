@@ -156,19 +156,29 @@ pub fn members(tx: &mut Tx, groups: &[Uuid]) -> Result<BTreeMap<Uuid, Vec<Port>>
     Ok(out)
 }
 
-/// Servers with a port in any of the groups, or in a group with a rule that names one of them as remote.
-pub fn servers_touched_by_groups(tx: &mut Tx, groups: &[Uuid]) -> Result<Vec<String>> {
+/// Servers with a port in any of the groups.
+pub fn servers_in_groups(tx: &mut Tx, groups: &[Uuid]) -> Result<Vec<String>> {
     if groups.is_empty() {
         return Ok(Vec::new());
     }
-    let list = crate::placeholders(1, groups.len());
     let sql = format!(
         "SELECT DISTINCT p.device_id AS device_id FROM ports p JOIN port_security_groups m ON m.port_id = p.id \
-         WHERE p.device_owner LIKE 'compute:%' AND (m.group_id IN ({list}) OR m.group_id IN \
-         (SELECT group_id FROM security_group_rules WHERE remote_group_id IN ({list}))) ORDER BY p.device_id"
+         WHERE p.device_owner LIKE 'compute:%' AND m.group_id IN ({}) ORDER BY device_id",
+        crate::placeholders(1, groups.len())
     );
     let params: Vec<Value> = groups.iter().map(Value::from).collect();
     tx.query(&sql, &params)?.iter().map(|r| r.get("device_id")).collect()
+}
+
+/// Groups with a rule that names any of these as remote.
+pub fn groups_trusting(tx: &mut Tx, groups: &[Uuid]) -> Result<Vec<Uuid>> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut w = Where::default();
+    w.among("remote_group_id", groups);
+    let sql = format!("SELECT DISTINCT group_id FROM security_group_rules{} ORDER BY group_id", w.sql());
+    tx.query(&sql, &w.params)?.iter().map(|r| r.get("group_id")).collect()
 }
 
 /// Servers with a port on any of the networks.

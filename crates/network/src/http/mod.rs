@@ -1,1 +1,0 @@
-//! The Networking API v2.0.
