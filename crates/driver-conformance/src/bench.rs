@@ -111,9 +111,12 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// A new id. All of its digits differ between two of them: backends make names of the first few.
     pub(crate) fn fresh(&self) -> Uuid {
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
-        Uuid::from_u128(self.lab.seed.wrapping_add(u128::from(n) << 64 | u128::from(n)))
+        let [low, high] = [self.lab.seed as u64, (self.lab.seed >> 64) as u64];
+        let mixed = u128::from(mix(low ^ n)) | u128::from(mix(high.wrapping_add(n))) << 64;
+        uuid::Builder::from_random_bytes(mixed.to_be_bytes()).into_uuid()
     }
 
     pub(crate) fn op(&self) -> Op {
@@ -279,6 +282,14 @@ impl<'a> Bench<'a> {
         self.driver().stop().await;
         cleaned
     }
+}
+
+/// One step of SplitMix64.
+fn mix(n: u64) -> u64 {
+    let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 async fn start(factory: &Factory<'_>, context: &HostContext) -> Verdict<(Arc<dyn ComputeDriver>, Option<EventStream>)> {
