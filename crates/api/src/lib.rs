@@ -1,1 +1,150 @@
-//! The Compute API v2.1.
+//! The Compute API v2.1, microversions 2.1 to 2.104.
+//!
+//! A request comes in through [`negotiate`], which agrees on the microversion; its handler reads the body by `api-types`,
+//! resolves every name in it, and hands a typed request to the conductor or writes a row that is no action. Never
+//! speaks to a host or a backend, and holds no state but console tokens.
+
+mod actions;
+mod aggregates;
+mod ask;
+mod console;
+mod diagnostics;
+mod extensions;
+mod fault;
+mod flavors;
+mod hypervisors;
+mod instance_actions;
+mod interfaces;
+mod keypairs;
+mod limits;
+mod negotiate;
+mod outside;
+mod query;
+mod routes;
+mod servers;
+mod services;
+mod table;
+mod usage;
+mod versions;
+mod zones;
+
+pub use console::{Consoles, router as console_router};
+pub use routes::not_built;
+
+use axum::Router;
+use conductor::Conductor;
+use identity::Identity;
+use image::Images;
+use model::Env;
+use network::Network;
+use placement::Placement;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use web::{FaultShape, RouteInfo};
+
+/// How the service behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Path under which the service is mounted, for links (`/compute`).
+    pub public_prefix: String,
+    /// Path under which the image service is mounted, for the address of a snapshot (`/image`).
+    pub image_prefix: String,
+    /// Path under which [`console_router`] is mounted (`/console`).
+    pub console_prefix: String,
+    /// How long the address of a console is good.
+    pub console_ttl: Duration,
+    /// Longest page of a list (Nova's `max_limit`).
+    pub max_limit: usize,
+    /// Default limits of the compute quotas, where they differ from Nova's: the conductor's.
+    pub quota: BTreeMap<String, i64>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            public_prefix: "/compute".into(),
+            image_prefix: "/image".into(),
+            console_prefix: "/console".into(),
+            console_ttl: Duration::from_secs(600),
+            max_limit: 1000,
+            quota: BTreeMap::new(),
+        }
+    }
+}
+
+/// What the service needs of the floors below.
+#[derive(Clone)]
+pub struct Parts {
+    /// Rows.
+    pub store: Store,
+    /// Time and randomness.
+    pub env: Env,
+    /// Projects.
+    pub identity: Identity,
+    /// Images.
+    pub images: Images,
+    /// Networks.
+    pub network: Network,
+    /// Zones and use of hosts.
+    pub placement: Placement,
+    /// Flows.
+    pub conductor: Conductor,
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    consoles: Consoles,
+    options: Options,
+}
+
+impl Api {
+    /// The service over its parts.
+    pub fn new(parts: Parts, options: Options) -> Api {
+        let consoles = Consoles::new(options.console_ttl);
+        Api(Arc::new(Inner { parts, consoles, options }))
+    }
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+    pub(crate) fn env(&self) -> &Env {
+        &self.0.parts.env
+    }
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.0.parts.identity
+    }
+    pub(crate) fn images(&self) -> &Images {
+        &self.0.parts.images
+    }
+    pub(crate) fn network(&self) -> &Network {
+        &self.0.parts.network
+    }
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.0.parts.placement
+    }
+    pub(crate) fn conductor(&self) -> &Conductor {
+        &self.0.parts.conductor
+    }
+    pub(crate) fn consoles(&self) -> &Consoles {
+        &self.0.consoles
+    }
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+}
+
+/// The router, to be nested at [`Options::public_prefix`] behind the authentication layer.
+pub fn router(api: Api) -> Router {
+    let inner = web::router(FaultShape::Compute, routes::routes(), api.clone());
+    Router::new().fallback(negotiate::enter).with_state(negotiate::Door { inner, api })
+}
+
+/// The routes without their handlers, for generated documents.
+pub fn route_infos() -> Vec<RouteInfo> {
+    routes::routes().into_iter().map(|r| r.info).collect()
+}
