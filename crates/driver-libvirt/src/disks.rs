@@ -251,18 +251,33 @@ async fn remove_all(path: &Path) -> std::io::Result<()> {
 
 /// Removes what earlier lives left half done. Called once, before any operation.
 pub(crate) async fn sweep(host: &Host) -> Result<()> {
-    let failed = |e: std::io::Error| io("reading the instances directory", &e);
-    let mut entries = fs::read_dir(&host.dir).await.map_err(failed)?;
-    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-        if entry.file_name().to_string_lossy().ends_with("_del") {
-            let _ = remove_all(&entry.path()).await;
+    for path in entries(&host.dir).await? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with("_del") {
+            let _ = remove_all(&path).await;
+        } else if Uuid::try_parse(&name).is_ok() {
+            for file in entries(&path).await? {
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if name.starts_with("mirror-") || name.starts_with("snapshot-") || name.ends_with(".part") {
+                    let _ = fs::remove_file(&file).await;
+                }
+            }
         }
     }
-    let mut entries = fs::read_dir(host.base_dir()).await.map_err(failed)?;
-    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-        if entry.file_name().to_string_lossy().ends_with(".part") {
-            let _ = fs::remove_file(entry.path()).await;
+    for file in entries(&host.base_dir()).await? {
+        if file.extension().is_some_and(|e| e == "part") {
+            let _ = fs::remove_file(&file).await;
         }
     }
     Ok(())
+}
+
+async fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e: std::io::Error| io("reading the instances directory", &e);
+    let mut entries = fs::read_dir(dir).await.map_err(failed)?;
+    let mut out = Vec::new();
+    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+        out.push(entry.path());
+    }
+    Ok(out)
 }

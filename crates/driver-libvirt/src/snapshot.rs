@@ -110,6 +110,10 @@ impl Shot<'_> {
             domain_xml::escape(&self.mirror.to_string_lossy()),
         );
         let shallow = self.root.base.is_some();
+        // A mirror of a process that died in the middle of it; the turn is ours, so no living one is at it.
+        if self.client.block_job(self.domain, &self.target).await.map_err(from_rpc)?.is_some() {
+            self.client.block_job_abort(self.domain, &self.target).await.map_err(from_rpc)?;
+        }
         self.client.block_copy(self.domain, &self.target, &dest, shallow).await.map_err(from_rpc)?;
         loop {
             op.check()?;

@@ -13,7 +13,10 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use uuid::Uuid;
 
-const VARIABLE: &str = "KILONOVA_TEST_LIBVIRT_HV1";
+/// Host of most tests.
+const HOST: &str = "hv1";
+/// Host whose daemon a test may stop and start.
+pub const MORTAL_HOST: &str = "hv2";
 
 fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -31,21 +34,34 @@ fn variable(name: &str) -> Option<String> {
     })
 }
 
-/// Socket of the laboratory's daemon.
-pub fn socket() -> PathBuf {
-    let Some(socket) = variable(VARIABLE) else {
+/// Socket of a host's daemon.
+pub fn socket_of(host: &str) -> PathBuf {
+    let name = format!("KILONOVA_TEST_LIBVIRT_{}", host.to_uppercase());
+    let Some(socket) = variable(&name) else {
         panic!(
-            "these tests need a real libvirtd: run `sudo lab/libvirt/up hv1` in the checkout (after lab/libvirt/install); \
-             it writes {VARIABLE}"
+            "these tests need a real libvirtd: run `sudo lab/libvirt/up {host}` in the checkout (after lab/libvirt/install); \
+             it writes {name}"
         )
     };
-    assert!(Path::new(&socket).exists(), "{VARIABLE}={socket} is not there: run `sudo lab/libvirt/up hv1`");
+    assert!(Path::new(&socket).exists(), "{name}={socket} is not there: run `sudo lab/libvirt/up {host}`");
     socket.into()
 }
 
-/// Network namespace of the laboratory's daemon.
-pub fn netns() -> Option<String> {
-    variable(&format!("{VARIABLE}_NETNS")).filter(|n| !n.is_empty())
+/// Socket of the usual daemon.
+pub fn socket() -> PathBuf {
+    socket_of(HOST)
+}
+
+/// Network namespace of a host's daemon.
+pub fn netns_of(host: &str) -> Option<String> {
+    variable(&format!("KILONOVA_TEST_LIBVIRT_{}_NETNS", host.to_uppercase())).filter(|n| !n.is_empty())
+}
+
+/// Runs one of the laboratory's scripts.
+pub fn script(name: &str, args: &[&str]) {
+    let path = checkout().join("lab").join(name);
+    let out = Command::new(&path).args(args).output().unwrap();
+    assert!(out.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&out.stderr));
 }
 
 /// A file of the guest image.
@@ -56,29 +72,35 @@ pub fn guest_file(name: &str) -> PathBuf {
     path
 }
 
-/// A tap in the daemon's namespace, as the host agent would have made it; removed when dropped.
-pub struct Tap(pub String);
-
-fn ip(args: &[&str]) -> bool {
-    let mut command = Command::new("ip");
-    if let Some(ns) = netns() {
-        command.args(["-n", &ns]);
-    }
-    command.args(args).status().unwrap().success()
+/// A tap in a daemon's namespace, as the host agent would have made it; removed when dropped.
+pub struct Tap {
+    pub name: String,
+    netns: Option<String>,
 }
 
 impl Tap {
     pub fn new(id: Uuid) -> Tap {
-        let name = format!("tap{}", &id.simple().to_string()[..11]);
-        assert!(ip(&["tuntap", "add", &name, "mode", "tap"]), "making tap {name}");
-        assert!(ip(&["link", "set", &name, "up"]));
-        Tap(name)
+        Tap::on(HOST, id)
+    }
+    pub fn on(host: &str, id: Uuid) -> Tap {
+        // The last digits: ids that tests count up differ there.
+        let tap = Tap { name: format!("tap{}", &id.simple().to_string()[21..]), netns: netns_of(host) };
+        assert!(tap.ip(&["tuntap", "add", &tap.name, "mode", "tap"]), "making tap {}", tap.name);
+        assert!(tap.ip(&["link", "set", &tap.name, "up"]));
+        tap
+    }
+    fn ip(&self, args: &[&str]) -> bool {
+        let mut command = Command::new("ip");
+        if let Some(ns) = &self.netns {
+            command.args(["-n", ns]);
+        }
+        command.args(args).status().unwrap().success()
     }
 }
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        ip(&["link", "del", &self.0]);
+        self.ip(&["link", "del", &self.name]);
     }
 }
 
@@ -206,7 +228,7 @@ pub async fn lab(name: &str, options: Options) -> Lab {
     let context = HostContext {
         host: format!("{name}-{}", Uuid::new_v4()),
         data_dir: dir.path().to_owned(),
-        netns: netns(),
+        netns: netns_of(HOST),
         clock: Clock::system(),
         images: images.clone(),
         documents: Arc::new(Documents),
@@ -244,13 +266,16 @@ impl Lab {
     }
 }
 
+/// What `virsh` answers.
+pub fn virsh(uri: &str, args: &[&str]) -> String {
+    let out = Command::new("virsh").args(["-q", "-c", uri]).args(args).output().unwrap();
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
 impl Drop for Lab {
     /// A test that failed must not leave its guests to the next.
     fn drop(&mut self) {
-        let virsh = |args: &[&str]| {
-            let out = Command::new("virsh").args(["-q", "-c", &options().uri]).args(args).output().unwrap();
-            String::from_utf8_lossy(&out.stdout).into_owned()
-        };
+        let virsh = |args: &[&str]| virsh(&options().uri, args);
         for id in virsh(&["list", "--all", "--uuid"]).split_whitespace() {
             if virsh(&["metadata", id, "urn:kilonova:instance:1"]).contains(&self.context.host) {
                 virsh(&["destroy", id]);
@@ -293,7 +318,7 @@ pub fn nic(tap: &Tap) -> NicSpec {
         network_name: "net".into(),
         mac: "fa:16:3e:12:34:56".into(),
         mtu: 1450,
-        device: tap.0.clone(),
+        device: tap.name.clone(),
         model: None,
         fixed_ips: vec![],
         allowed_pairs: vec![],
