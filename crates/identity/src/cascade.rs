@@ -66,7 +66,8 @@ pub(crate) fn drop_role(d: &Directory, id: &str) -> Vec<Change> {
         let mut left = credential.clone();
         left.roles.remove(id);
         // One without a role could never log in again.
-        let change = if left.roles.is_empty() { Change::DropAppCredential(left.id) } else { Change::PutAppCredential(left) };
+        let change =
+            if left.roles.is_empty() { Change::DropAppCredential(left.id) } else { Change::PutAppCredential(left) };
         changes.push(change);
     }
     changes.push(Change::DropRole(id.to_owned()));

@@ -55,7 +55,8 @@ impl Default for Hashing {
 
 impl Default for Options {
     fn default() -> Options {
-        let built_in = |kind: &str, name: &str, path: &str| BuiltIn { kind: kind.into(), name: name.into(), path: path.into() };
+        let built_in =
+            |kind: &str, name: &str, path: &str| BuiltIn { kind: kind.into(), name: name.into(), path: path.into() };
         Options {
             token_expiration: 3600,
             public_prefix: "/identity".into(),

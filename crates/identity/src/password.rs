@@ -3,9 +3,9 @@
 //!
 //! Never tells an unknown user from a wrong password, by answer or by time: both cost one hash.
 
+use crate::Error;
 use crate::options::Hashing;
 use crate::token::mac;
-use crate::Error;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
@@ -38,7 +38,8 @@ pub(crate) struct Passwords {
 
 impl Passwords {
     pub(crate) fn new(options: &Hashing, random: &Random) -> Result<Passwords, Error> {
-        let params = Params::new(options.memory_kib, options.passes, 1, None).map_err(|e| Error::Hashing(e.to_string()))?;
+        let params =
+            Params::new(options.memory_kib, options.passes, 1, None).map_err(|e| Error::Hashing(e.to_string()))?;
         let parallel = match options.parallel {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
@@ -47,8 +48,7 @@ impl Passwords {
         random.fill(&mut key);
         // The hash of no password: 32 bytes that nobody looked for.
         let (salt, hash) = (STANDARD_NO_PAD.encode(&key[..16]), STANDARD_NO_PAD.encode(mac(&key, &[b"nobody"])));
-        let nobody =
-            format!("$argon2id$v=19$m={},t={},p=1${salt}${hash}", params.m_cost(), params.t_cost());
+        let nobody = format!("$argon2id$v=19$m={},t={},p=1${salt}${hash}", params.m_cost(), params.t_cost());
         Ok(Passwords {
             params,
             places: Arc::new(Semaphore::new(parallel)),
@@ -74,7 +74,12 @@ impl Passwords {
     }
 
     /// Whether `password` is the one of `stored`; without `stored` it never is, after the same work.
-    pub(crate) async fn check(&self, stored: Option<&Secret<String>>, password: &str, now: Timestamp) -> Result<bool, Error> {
+    pub(crate) async fn check(
+        &self,
+        stored: Option<&Secret<String>>,
+        password: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let known = stored.map(|s| mac(&self.key, &[s.reveal().as_bytes(), password.as_bytes()]));
         if let Some(known) = &known
             && self.remembered(known, now)

@@ -44,7 +44,8 @@ impl Directory {
     /// Ids of the roles a user holds at a target, implied ones included. A domain's own roles are left out: they only
     /// imply.
     pub fn roles_at(&self, user: &str, target: &Target) -> BTreeSet<String> {
-        let direct = self.grants_reaching(user).into_iter().filter(|g| self.reaches(g, target)).map(|g| g.role_id.clone());
+        let direct =
+            self.grants_reaching(user).into_iter().filter(|g| self.reaches(g, target)).map(|g| g.role_id.clone());
         let mut all = self.with_implied(direct);
         all.retain(|id| self.roles.get(id).is_some_and(|r| r.domain_id.is_none()));
         all

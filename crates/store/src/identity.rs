@@ -2,8 +2,8 @@
 //! whether somebody else wrote meanwhile. Never judges a change: uniqueness is the only rule kept here.
 
 use crate::{Error, FromValue, Result, Row, Tx, Value, params};
-use model::identity::{Actor, Change, Grant, RevokedToken, SigningKey, Target};
 use model::Secret;
+use model::identity::{Actor, Change, Grant, RevokedToken, SigningKey, Target};
 use serde::Serialize;
 
 /// The revision of what is stored.
@@ -104,7 +104,8 @@ fn apply_relation(tx: &mut Tx, change: &Change) -> Result<()> {
             drop_row(tx, sql, params![group, user])?;
         }
         Change::Imply { prior, implied } => {
-            let sql = "INSERT INTO identity_implied_roles (prior_id, implied_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            let sql =
+                "INSERT INTO identity_implied_roles (prior_id, implied_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
             tx.execute(sql, params![prior, implied])?;
         }
         Change::Unimply { prior, implied } => {

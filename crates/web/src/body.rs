@@ -26,9 +26,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 "Content-Type is not supported; send application/json.",
             ));
         }
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY)
-            .await
-            .map_err(|_| Fault::too_large(format!("The request body is larger than {MAX_BODY} bytes or was cut off.")))?;
+        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
+            Fault::too_large(format!("The request body is larger than {MAX_BODY} bytes or was cut off."))
+        })?;
         read_json(&bytes).map(Body)
     }
 }

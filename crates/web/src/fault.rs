@@ -1,7 +1,7 @@
 //! A refusal or failure, and its shape in each service.
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -32,14 +32,14 @@ pub struct Fault {
     pub kind: Option<&'static str>,
     /// What to tell the caller.
     pub message: String,
-    /// Further headers (`Retry-After`, version headers).
-    pub headers: HeaderMap,
+    /// Further headers (`Retry-After`, version headers), lower case. A list, not a map: every handler's `Result` carries it.
+    pub headers: Vec<(&'static str, HeaderValue)>,
 }
 
 impl Fault {
     /// A fault of `status`.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Fault {
-        Fault { status, kind: None, message: message.into(), headers: HeaderMap::new() }
+        Fault { status, kind: None, message: message.into(), headers: Vec::new() }
     }
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Fault {
@@ -80,7 +80,7 @@ impl Fault {
     /// 503.
     pub fn unavailable(message: impl Into<String>) -> Fault {
         let mut f = Fault::new(StatusCode::SERVICE_UNAVAILABLE, message);
-        f.headers.insert("retry-after", HeaderValue::from_static("2"));
+        f.headers.push(("retry-after", HeaderValue::from_static("2")));
         f
     }
     /// The same with the service's own word for it.
@@ -93,7 +93,7 @@ impl Fault {
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Fault {
         if let Ok(v) = HeaderValue::from_str(value) {
-            self.headers.insert(HeaderName::from_static(name), v);
+            self.headers.push((name, v));
         }
         self
     }
@@ -117,7 +117,9 @@ impl Fault {
             }]}),
         };
         let mut response = (self.status, Json(body)).into_response();
-        response.headers_mut().extend(self.headers.clone());
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(*name, value.clone());
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Keystone uri=\"/identity\""));
         }

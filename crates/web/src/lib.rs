@@ -8,6 +8,7 @@
 mod body;
 mod caller;
 mod fault;
+mod mount;
 mod origin;
 mod page;
 mod route;
@@ -15,6 +16,7 @@ mod route;
 pub use body::{Body, read_json};
 pub use caller::{AuthState, Authenticate, Caller, MaybeCaller, RequestId, TokenFault, authenticate_layer};
 pub use fault::{Fault, FaultShape};
+pub use mount::mount;
 pub use origin::{Origin, Scheme};
 pub use page::{Page, Query};
 pub use route::{Route, RouteInfo, route, router};

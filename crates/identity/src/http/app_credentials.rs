@@ -20,7 +20,8 @@ const MAX_NAME: usize = 255;
 
 pub(super) fn routes() -> Vec<Route<Identity>> {
     let any = Rule::Authenticated;
-    let (all, one) = ("/v3/users/{user}/application_credentials", "/v3/users/{user}/application_credentials/{credential}");
+    let (all, one) =
+        ("/v3/users/{user}/application_credentials", "/v3/users/{user}/application_credentials/{credential}");
     vec![
         route(Method::GET, all, "identity:list_application_credentials", any, list),
         route(Method::POST, all, "identity:create_application_credential", any, create),
@@ -80,7 +81,10 @@ async fn show(call: Call, Path((user, id)): Path<(String, String)>) -> Result<Js
 fn unrestricted(call: &Call) -> Result<(), Error> {
     let Some(id) = call.standing()?.token.app_credential_id else { return Ok(()) };
     let free = call.identity.directory().app_credentials.get(&id).is_some_and(|c| c.unrestricted);
-    allowed(free, "Using method 'application_credential' is not allowed for managing additional application credentials")
+    allowed(
+        free,
+        "Using method 'application_credential' is not allowed for managing additional application credentials",
+    )
 }
 
 fn invalid(detail: impl std::fmt::Display) -> Error {
@@ -98,14 +102,17 @@ fn read_roles(wanted: Option<Vec<Value>>, held: &[Role]) -> Result<BTreeSet<Stri
         }
         let matching = |r: &&Role| id.map_or_else(|| name == Some(r.name.as_str()), |id| id == r.id);
         let found = held.iter().find(matching);
-        ids.insert(found.ok_or_else(|| invalid("Cannot create an application credential with unassigned role"))?.id.clone());
+        ids.insert(
+            found.ok_or_else(|| invalid("Cannot create an application credential with unassigned role"))?.id.clone(),
+        );
     }
     Ok(ids)
 }
 
 fn read_expiry(text: Option<String>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
     let Some(text) = text else { return Ok(None) };
-    let at = time::parse(&text).ok_or_else(|| Error::field("expires_at", "it is not an ISO 8601 time such as 2030-01-31T12:00:00"))?;
+    let at = time::parse(&text)
+        .ok_or_else(|| Error::field("expires_at", "it is not an ISO 8601 time such as 2030-01-31T12:00:00"))?;
     if at <= now {
         return Err(Error::Invalid("The 'expires_at' must not be before now.".into()));
     }

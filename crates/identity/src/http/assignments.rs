@@ -93,7 +93,12 @@ fn expand<'d>(d: &'d Directory, grant: &'d Grant, lines: &mut Vec<Line<'d>>) {
     };
     let roles = d.with_implied([grant.role_id.clone()]);
     // A domain's own role only implies.
-    let roles: Vec<&str> = roles.iter().filter_map(|id| d.roles.get(id)).filter(|r| r.domain_id.is_none()).map(|r| r.id.as_str()).collect();
+    let roles: Vec<&str> = roles
+        .iter()
+        .filter_map(|id| d.roles.get(id))
+        .filter(|r| r.domain_id.is_none())
+        .map(|r| r.id.as_str())
+        .collect();
     for actor in &actors {
         for target in &targets {
             for role in &roles {
@@ -125,7 +130,10 @@ fn wanted(call: &Call, d: &Directory, line: &Line, effective: bool) -> bool {
         && is("scope.domain.id", domain)
         && call.query.get("scope.project.id").is_none_or(in_tree)
         && call.query.get("scope.system").is_none_or(|_| line.target == Target::System)
-        && call.query.get("scope.OS-INHERIT:inherited_to").is_none_or(|v| (v == "projects") == (inherited || (effective && line.grant.inherited)))
+        && call
+            .query
+            .get("scope.OS-INHERIT:inherited_to")
+            .is_none_or(|v| (v == "projects") == (inherited || (effective && line.grant.inherited)))
 }
 
 fn render(call: &Call, d: &Directory, line: &Line, effective: bool) -> Value {

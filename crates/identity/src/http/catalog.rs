@@ -203,7 +203,8 @@ fn read_service(mut fields: Fields, s: &mut CatalogService) -> Result<(), Error>
 
 async fn create_service(call: Call, Body(body): Body<Value>) -> Result<(StatusCode, Json<Value>), Fault> {
     let id = call.identity.env().hex_id();
-    let mut service = CatalogService { id, kind: String::new(), name: None, description: None, enabled: true, extra: Map::new() };
+    let mut service =
+        CatalogService { id, kind: String::new(), name: None, description: None, enabled: true, extra: Map::new() };
     read_service(Fields::of(body, "service")?, &mut service)?;
     Fields::required("type", Some(&service.kind).filter(|k| !k.is_empty()))?;
     let made = service.clone();
@@ -241,7 +242,10 @@ async fn list_endpoints(call: Call) -> Result<Json<Value>, Fault> {
     let kept = all.iter().filter(|e| {
         let region = e.region_id.as_deref();
         let is = |key: &str, value: Option<&str>| call.query.get(key).is_none_or(|v| value == Some(v));
-        is("interface", Some(&e.interface)) && is("service_id", Some(&e.service_id)) && is("region_id", region) && is("region", region)
+        is("interface", Some(&e.interface))
+            && is("service_id", Some(&e.service_id))
+            && is("region_id", region)
+            && is("region", region)
     });
     let items = kept.map(|e| (e.id.clone(), render_endpoint(&call, e))).collect();
     Ok(Json(call.collection("endpoints", items)?))
@@ -257,7 +261,10 @@ async fn show_endpoint(call: Call, Path(id): Path<String>) -> Result<Json<Value>
 fn read_endpoint(identity: &Identity, d: &Directory, mut fields: Fields, e: &mut Endpoint) -> Result<(), Error> {
     if let Some(interface) = fields.string("interface")? {
         if !INTERFACES.contains(&interface.as_str()) {
-            return Err(Error::field("interface", format_args!("'{interface}' is not one of ['admin', 'internal', 'public']")));
+            return Err(Error::field(
+                "interface",
+                format_args!("'{interface}' is not one of ['admin', 'internal', 'public']"),
+            ));
         }
         e.interface = interface;
     }
@@ -395,7 +402,8 @@ async fn delete_region(call: Call, Path(id): Path<String>) -> Result<StatusCode,
         own(d.regions.get(&id), built_in, "region", &id)?;
         let child = |r: &Region| r.parent_region_id.as_deref() == Some(id.as_str());
         if d.endpoints.values().any(|e| e.region_id.as_deref() == Some(id.as_str())) || d.regions.values().any(child) {
-            let text = format!("delete region {id} because it or its child regions have associated endpoints or regions");
+            let text =
+                format!("delete region {id} because it or its child regions have associated endpoints or regions");
             return Err(Error::Forbidden(text));
         }
         Ok((vec![Change::DropRegion(id.clone())], ()))

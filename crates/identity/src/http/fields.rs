@@ -51,7 +51,10 @@ impl Fields {
         }
         let length = name.chars().count();
         if length > max {
-            return Err(Error::field(field, format_args!("a text of {length} characters is too long; at most {max} fit")));
+            return Err(Error::field(
+                field,
+                format_args!("a text of {length} characters is too long; at most {max} fit"),
+            ));
         }
         if name.contains('\0') {
             return Err(Error::field(field, "the character NUL is not allowed"));
@@ -62,7 +65,9 @@ impl Fields {
     pub(crate) fn id(&mut self, field: &str) -> Result<Option<Option<String>>, Error> {
         let Some(id) = self.text(field)? else { return Ok(None) };
         if let Some(id) = &id
-            && (id.is_empty() || id.len() > 255 || id.bytes().any(|b| !b.is_ascii_alphanumeric() && !b"-_.".contains(&b)))
+            && (id.is_empty()
+                || id.len() > 255
+                || id.bytes().any(|b| !b.is_ascii_alphanumeric() && !b"-_.".contains(&b)))
         {
             return Err(Error::field(field, "it does not match '^[a-zA-Z0-9-]+$'"));
         }

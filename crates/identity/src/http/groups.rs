@@ -148,7 +148,8 @@ async fn list_members(call: Call, Path(id): Path<String>) -> Result<Json<Value>,
     let items = {
         let d = call.identity.directory();
         readable(&call, &d, &id, "identity:list_users_in_group")?;
-        let kept = d.members_of(&id).filter(|u| call.keeps("name", Some(&u.name)) && call.keeps_flag("enabled", u.enabled));
+        let kept =
+            d.members_of(&id).filter(|u| call.keeps("name", Some(&u.name)) && call.keeps_flag("enabled", u.enabled));
         kept.map(|u| (u.id.clone(), users::render(&call, u))).collect()
     };
     Ok(Json(call.collection("users", items)?))

@@ -136,7 +136,8 @@ fn expand(call: &Call, d: &Directory, project: &Project, body: &mut Value) -> Re
             return Err(Error::Invalid(text));
         }
         // Only those in which the user holds a role are listed in full.
-        let held = |p: &&&Project| call.caller.is_admin() || d.projects_of(&call.caller.user_id).iter().any(|h| h.id == p.id);
+        let held =
+            |p: &&&Project| call.caller.is_admin() || d.projects_of(&call.caller.user_id).iter().any(|h| h.id == p.id);
         let full = |all: Vec<&Project>| all.iter().filter(held).map(|p| json!({"project": render(call, p)})).collect();
         match (what, as_list, as_ids) {
             ("parents", true, _) => body[what] = full(d.ancestors(project)),
@@ -179,11 +180,14 @@ fn place(d: &Directory, project: &mut Project, domain: Option<String>, parent: O
             // 400, not 404: what is missing is not what the path names.
             let above = d.projects.get(&id).ok_or_else(|| Error::Invalid(format!("Could not find project: {id}.")))?;
             if domain.is_some_and(|x| x != above.domain_id) {
-                let text = "Cannot create project, since it specifies its domain_id but its parent is in another domain";
+                let text =
+                    "Cannot create project, since it specifies its domain_id but its parent is in another domain";
                 return Err(Error::Invalid(format!("{text}.")));
             }
             if d.ancestors(above).len() + 2 > MAX_DEPTH {
-                return Err(Error::Forbidden(format!("create a project more than {MAX_DEPTH} levels below its domain")));
+                return Err(Error::Forbidden(format!(
+                    "create a project more than {MAX_DEPTH} levels below its domain"
+                )));
             }
             if !above.enabled {
                 return Err(Error::Forbidden("create a project in a branch containing a disabled project".into()));
@@ -313,7 +317,8 @@ async fn delete(call: Call, Path(id): Path<String>) -> Result<StatusCode, Fault>
         let project = manageable(&call, d, &id, "identity:delete_project")?;
         cascade::mutable("project", &id, &project.options, "delete")?;
         if d.children_of(&id).next().is_some() {
-            let text = format!("delete project {id} since it is not a leaf in the hierarchy; delete those below it first");
+            let text =
+                format!("delete project {id} since it is not a leaf in the hierarchy; delete those below it first");
             return Err(Error::Forbidden(text));
         }
         Ok((cascade::drop_project(d, &id), ()))

@@ -189,7 +189,10 @@ async fn imply(call: Call, Path((prior, implied)): Path<(String, String)>) -> Re
             return Err(Error::Forbidden(format!("{} cannot be an implied role", implied.id)));
         }
         if d.with_implied([implied.id.clone()]).contains(&prior.id) {
-            return Err(Error::Invalid(format!("{} implies {} already: roles cannot imply each other", implied.id, prior.id)));
+            return Err(Error::Invalid(format!(
+                "{} implies {} already: roles cannot imply each other",
+                implied.id, prior.id
+            )));
         }
         Ok((vec![Change::Imply { prior: ids.0.clone(), implied: ids.1.clone() }], ()))
     };

@@ -66,9 +66,7 @@ fn manageable<'d>(call: &Call, d: &'d Directory, id: &str, action: &str) -> Resu
     allowed(call.may_manage(found.as_ref().ok().map(|u| u.domain_id.as_str())), action)?;
     let user = found?;
     let admin = d.role_named(None, "admin").map(|r| r.id.as_str());
-    let holds_admin = |g: &Grant| {
-        admin.is_some_and(|id| d.with_implied([g.role_id.clone()]).contains(id))
-    };
+    let holds_admin = |g: &Grant| admin.is_some_and(|id| d.with_implied([g.role_id.clone()]).contains(id));
     allowed(call.caller.is_admin() || !d.grants_reaching(id).into_iter().any(holds_admin), action)?;
     Ok(user)
 }
