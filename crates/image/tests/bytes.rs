@@ -115,6 +115,27 @@ async fn a_client_that_goes_away_ends_in_queued() {
     until(&c, &id, "queued").await;
 }
 
+/// The reason arrives only at a client whose bytes are taken to the end.
+#[tokio::test]
+async fn the_rest_of_a_refused_upload_is_read_away() {
+    let c = cloud();
+    let id = c.create("p1", json!({"disk_format": "qcow2", "container_format": "bare"})).await;
+    let (pieces, body) = fed();
+    let request = tokio::spawn(send(c.router.clone(), "p1", upload(&id, body, &[])));
+    for _ in 0..200 {
+        pieces.send(Ok(Bytes::from(vec![b'x'; 64 << 10]))).await.unwrap();
+    }
+    drop(pieces);
+    let answer = request.await.unwrap().expect(415);
+    assert!(answer.message().contains("declared disk_format qcow2"), "{}", answer.message());
+    assert_eq!(status(&c, &id).await, "queued");
+    // Who asks before sending and is refused is not made to send.
+    let active = c.active("p1", json!({})).await;
+    let (pieces, body) = fed();
+    c.send("p1", upload(&active, body, &[("expect", "100-continue")])).await.expect(409);
+    assert!(pieces.is_closed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_falls_silent_is_given_up() {
     let c = cloud();

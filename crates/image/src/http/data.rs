@@ -8,10 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use std::io::SeekFrom;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 use web::{Caller, Fault};
 
+/// How long a refused upload is read on, so that its sender gets to read the answer.
+const DRAIN: Duration = Duration::from_secs(30);
 /// Bytes read ahead for a download.
 const READ_AHEAD: usize = 256 << 10;
 
@@ -28,11 +34,34 @@ pub(super) async fn upload(
         return Err(Error::ContentType(format!("Invalid content type {kind}; send application/octet-stream")).into());
     }
     let announced = announced(request.headers())?;
+    let asks_first = request.headers().contains_key(header::EXPECT);
+    let begun = Arc::new(AtomicBool::new(false));
+    let seen = begun.clone();
     let stream = request.into_body().into_data_stream().map_err(std::io::Error::other);
+    let mut reader = StreamReader::new(stream.inspect_ok(move |_| seen.store(true, Relaxed)));
     // A client that goes away drops this handler: what has to be put right then is a task of its own.
-    let work = tokio::spawn(async move { images.upload(&caller, id, announced, StreamReader::new(stream)).await });
+    let work = tokio::spawn(async move {
+        let result = images.upload(&caller, id, announced, &mut reader).await;
+        let unread = !matches!(result, Ok(()) | Err(Error::Incomplete(_)));
+        // Who waits for "100 Continue" and has not got it sends nothing.
+        if unread && (begun.load(Relaxed) || !asks_first) {
+            drain(reader).await;
+        }
+        result
+    });
     work.await.map_err(Fault::internal)??;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads the rest of a refused upload away. A client that is still sending when the connection closes would see a
+/// broken pipe instead of the reason.
+async fn drain(mut reader: impl AsyncRead + Unpin) {
+    let mut nowhere = tokio::io::sink();
+    let reading = tokio::io::copy(&mut reader, &mut nowhere);
+    match tokio::time::timeout(DRAIN, reading).await {
+        Ok(Ok(bytes)) => tracing::debug!(bytes, "read the rest of a refused upload away"),
+        Ok(Err(_)) | Err(_) => tracing::debug!("a refused upload did not end in time"),
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
