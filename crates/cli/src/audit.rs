@@ -17,7 +17,7 @@ struct Finding {
 }
 
 pub(crate) async fn run(out: &Output, cloud: &Cloud) -> Result<(), Error> {
-    let text = cloud.call(Method::GET, "compute", "/kilonova-audit", None).await?;
+    let text = cloud.call(Method::GET, "kilonova", "/audit", None).await?;
     let report: Report = serde_json::from_str(&text).map_err(|e| Error::Local(format!("the audit's answer cannot be read: {e}")))?;
     if out.is_json() {
         out.line(text);

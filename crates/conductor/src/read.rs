@@ -116,3 +116,16 @@ impl Conductor {
         self.hosts.set_service(service);
     }
 }
+
+impl Conductor {
+    /// Guests that a host's backend has now.
+    /// # Errors
+    /// Host down or unknown.
+    pub async fn guests(&self, host: &str) -> Result<Vec<driver_api::Observed>, Error> {
+        let known = self.hosts.get(host).filter(|h| h.down_reason.is_none()).ok_or_else(|| Error::HostDown {
+            host: host.to_owned(),
+            reason: "it does not answer now".into(),
+        })?;
+        Ok(known.client.list(&self.read_op()).await?)
+    }
+}

@@ -1,1 +1,15 @@
-//! One binary: every role.
+//! One binary: every role in one process, or the parts of it that tests put together.
+//!
+//! `kilonova up` reads the configuration, opens the data directory and the database, puts the cloud together
+//! ([`cloud`]) and serves it on one listener. Nothing here knows what a server is.
+
+pub mod audit;
+pub mod cloud;
+pub mod clouds_yaml;
+pub mod config;
+pub mod datadir;
+pub mod doctor;
+pub mod documents;
+pub mod listener;
+mod seed;
+pub mod up;

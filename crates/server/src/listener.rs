@@ -66,6 +66,9 @@ pub fn acceptor(certificate: &Certificate) -> Result<TlsAcceptor, String> {
 
 /// Serves `router` until `stop`, then waits a moment for what runs.
 pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, stop: CancellationToken) {
+    // Links in answers say https where the client came over TLS.
+    let scheme = if tls.is_some() { web::Scheme::Https } else { web::Scheme::Http };
+    let router = router.layer(axum::Extension(scheme));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let running = tokio_util::task::TaskTracker::new();
     loop {

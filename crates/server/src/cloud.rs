@@ -1,0 +1,247 @@
+//! The whole cloud in one process: every service, the conductor, and a host agent for each `[[compute]]` entry.
+//!
+//! The binary and the test cluster both start here, so there is no second way to put the parts together. It composes;
+//! it decides nothing about servers.
+
+use crate::audit::{self, Auditor};
+use crate::config::{ComputeHost, Config};
+use crate::seed;
+use hostnet::{HostNet, HostNetOptions};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use compute::{Agent, Assignments, Parts};
+use conductor::Conductor;
+use driver_api::ComputeDriver;
+use identity::Identity;
+use image::Images;
+use model::{Env, Secret};
+use network::Network;
+use placement::Placement;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use store::Store;
+
+/// Why a cloud cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+    /// The database.
+    #[error("database: {0}")]
+    Store(#[from] store::Error),
+    /// A driver's options.
+    #[error("[[compute]] {host}: {source}")]
+    Driver {
+        /// Which host.
+        host: String,
+        /// Why.
+        source: drivers::Error,
+    },
+    /// A host that cannot be started at all.
+    #[error("[[compute]] {host}: {reason}")]
+    Host {
+        /// Which host.
+        host: String,
+        /// Why.
+        reason: String,
+    },
+    /// A service that cannot be started.
+    #[error("{service}: {reason}")]
+    Service {
+        /// Which.
+        service: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A running cloud.
+pub struct Cloud {
+    /// Everything it serves.
+    pub router: Router,
+    /// For tests and for the end.
+    pub conductor: Conductor,
+    /// Users and tokens.
+    pub identity: Identity,
+    /// Its database.
+    pub store: Store,
+    agents: Vec<Agent>,
+}
+
+/// What a cloud is made of.
+pub struct Ingredients<'a> {
+    /// What the operator says.
+    pub config: &'a Config,
+    /// The data directory.
+    pub data: &'a Path,
+    /// The database, open.
+    pub store: Store,
+    /// Time and randomness.
+    pub env: Env,
+    /// The administrator's password.
+    pub admin_password: Secret<String>,
+    /// Drivers made elsewhere, by host: for tests that hold the other end. Others come from the list.
+    pub drivers: BTreeMap<String, Arc<dyn ComputeDriver>>,
+    /// File work on the calling thread and cheap password hashes: for simulations.
+    pub simulated: bool,
+}
+
+fn service<E: std::fmt::Display>(service: &'static str) -> impl Fn(E) -> Error {
+    move |e| Error::Service { service, reason: e.to_string() }
+}
+
+impl Cloud {
+    /// Puts a cloud together and starts it.
+    /// # Errors
+    /// What keeps it from starting. A backend that is down does not.
+    pub async fn start(i: Ingredients<'_>) -> Result<Cloud, Error> {
+        i.config.check()?;
+        let (store, env) = (i.store.clone(), i.env.clone());
+        let identity = Identity::new(store.clone(), env.clone(), identity_options(&i)).await.map_err(service("identity"))?;
+        let seeded = identity.bootstrap(&i.admin_password).await.map_err(service("identity"))?;
+        let image_options = image::Options {
+            dir: i.data.join("images"),
+            public_origin: i.config.public_url.clone(),
+            ..image::Options::default()
+        };
+        let images = Images::new(store.clone(), env.clone(), image_options).map_err(service("image"))?;
+        images.recover().await.map_err(service("image"))?;
+        let physical: Vec<String> = i.config.compute.iter().flat_map(|c| c.physical_networks.keys().cloned()).collect();
+        let network_options = network::Options { physical_networks: physical, ..network::Options::default() };
+        let network = Network::new(store.clone(), env.clone(), network_options);
+        seed::run(&store, &env, &network, &seeded.project_id, i.config).await?;
+        let placement = Placement::new(store.clone(), env.clone());
+        let conductor_options = conductor::Options {
+            name: if i.config.database == "sqlite" { "embedded".into() } else { format!("controller-{}", env.uuid()) },
+            alone: i.config.database == "sqlite",
+            quota: i.config.quota.clone(),
+            ..conductor::Options::default()
+        };
+        let conductor = Conductor::new(
+            store.clone(),
+            env.clone(),
+            placement.clone(),
+            network.clone(),
+            images.clone(),
+            conductor_options,
+        );
+        let mut agents = Vec::new();
+        let mut wires = BTreeMap::new();
+        for host in &i.config.compute {
+            let (agent, wire) = start_host(&i, host, &images, &conductor).await?;
+            agents.push(agent);
+            if let Some(w) = wire {
+                wires.insert(host.name.clone(), w);
+            }
+        }
+        conductor.start().await.map_err(service("conductor"))?;
+        let auditor = Auditor { store: store.clone(), conductor: conductor.clone(), images: images.clone(), wires };
+        let router = router(&i, &identity, images, network, placement, &conductor, auditor);
+        Ok(Cloud { router, conductor, identity, store, agents })
+    }
+
+    /// Ends in order: no new work, running calls cut off, agents let their backends go. Guests go on.
+    pub async fn stop(self) {
+        self.conductor.stop().await;
+        for agent in self.agents {
+            agent.stop().await;
+        }
+    }
+}
+
+fn identity_options(i: &Ingredients<'_>) -> identity::Options {
+    let mut options = identity::Options {
+        token_expiration: i.config.token_seconds,
+        region: i.config.region.clone(),
+        public_origin: i.config.public_url.clone(),
+        ..identity::Options::default()
+    };
+    let (kind, name, path) = ("kilonova".to_owned(), "kilonova".to_owned(), "/kilonova".to_owned());
+    options.services.push(identity::BuiltIn { kind, name, path });
+    if i.simulated {
+        options.hashing = identity::Hashing { memory_kib: 64, passes: 1, ..options.hashing };
+    }
+    options
+}
+
+/// Whether a host wires ports: as configured, else as its driver usually does.
+fn wires_ports(host: &ComputeHost) -> bool {
+    host.networking.unwrap_or_else(|| drivers::find(&host.driver).is_ok_and(|row| row.wires_ports))
+}
+
+async fn start_host(
+    i: &Ingredients<'_>,
+    host: &ComputeHost,
+    images: &Images,
+    conductor: &Conductor,
+) -> Result<(Agent, Option<Arc<HostNet>>), Error> {
+    let wrong = |source| Error::Driver { host: host.name.clone(), source };
+    let options = serde_json::to_value(&host.options).map_err(|e| Error::Host { host: host.name.clone(), reason: e.to_string() })?;
+    let driver: Arc<dyn ComputeDriver> = match i.drivers.get(&host.name) {
+        Some(d) => d.clone(),
+        None => Arc::from((drivers::find(&host.driver).map_err(wrong)?.make)(&options).map_err(wrong)?),
+    };
+    let assignments = Assignments::default();
+    let wires = if wires_ports(host) {
+        let opened = HostNet::open(HostNetOptions {
+            host: host.name.clone(),
+            netns: host.netns.clone(),
+            vtep: host.vtep,
+            physical_networks: host.physical_networks.clone(),
+            metadata: Arc::new(assignments.clone()),
+        });
+        Some(Arc::new(opened.await.map_err(|e| Error::Host { host: host.name.clone(), reason: e.to_string() })?))
+    } else {
+        None
+    };
+    let (client, reports, server) = messaging::in_process(&host.name);
+    conductor.attach(client, reports);
+    let agent = Agent::start(Parts {
+        server,
+        driver,
+        wiring: wires.clone().map(|w| w as Arc<dyn compute::Wiring>),
+        assignments,
+        images: Arc::new(images.source()),
+        clock: i.env.clock.clone(),
+        data_dir: i.data.join("hosts").join(&host.name),
+        netns: host.netns.clone(),
+        vtep: host.vtep,
+        options: compute::Options::default(),
+        inline_io: i.simulated,
+    })
+    .map_err(|e| Error::Host { host: host.name.clone(), reason: e.to_string() })?;
+    Ok((agent, wires))
+}
+
+#[allow(clippy::too_many_arguments)] // Every part once, by its only caller.
+fn router(
+    i: &Ingredients<'_>,
+    identity: &Identity,
+    images: Images,
+    network: Network,
+    placement: Placement,
+    conductor: &Conductor,
+    auditor: Auditor,
+) -> Router {
+    let parts = api::Parts {
+        store: i.store.clone(),
+        env: i.env.clone(),
+        identity: identity.clone(),
+        images: images.clone(),
+        network: network.clone(),
+        placement: placement.clone(),
+        conductor: conductor.clone(),
+    };
+    let api = api::Api::new(parts, api::Options { quota: i.config.quota.clone(), ..api::Options::default() });
+    let auth = web::authenticate_layer(Arc::new(identity.clone()), i.env.random.clone());
+    Router::new()
+        .nest("/identity", identity::router(identity.clone()))
+        .nest("/image", image::router(images))
+        .nest("/network", network::http::router(network))
+        .nest("/kilonova", audit::router(auditor))
+        .nest("/console", api::console_router(api.clone()))
+        .nest("/compute", api::router(api))
+        .layer(from_fn_with_state(auth, web::AuthState::run))
+}
