@@ -33,7 +33,7 @@ impl Host {
             traits,
             nodes,
             vtep,
-            networking: self.wires().is_some(),
+            networking: self.wires().is_some() || self.driver.info().owns.network,
         };
         Ok(Look { registration, guests })
     }
