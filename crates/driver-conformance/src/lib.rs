@@ -16,7 +16,7 @@ mod trials;
 
 pub use documents::{Documents, MemoryLedger};
 pub use ground::{BootImage, Ground, Lab, plain_spec};
-pub use report::{Outcome, Report, Row, TrialReport};
+pub use report::{Outcome, Report, Row, TrialReport, matrix};
 pub use shelf::{Bytes, Shelf};
 pub use trials::{TRIALS, Trial};
 

@@ -83,6 +83,28 @@ impl Report {
     }
 }
 
+/// The support matrix of several drivers as a Markdown table: a column each, `-` where a facet is absent, and passed of
+/// tried trials where it is there.
+pub fn matrix(rows: &[Row]) -> String {
+    let facets = std::iter::once("core").chain(driver_api::FACETS.iter().map(|f| f.name));
+    let mut out = String::from("| |");
+    for row in rows {
+        out.push_str(&format!(" {} {} |", row.driver, row.version));
+    }
+    out.push_str(&format!("\n|---|{}\n", "---|".repeat(rows.len())));
+    for facet in facets {
+        out.push_str(&format!("| {facet} |"));
+        for row in rows {
+            match row.facets.get(facet) {
+                Some((passed, tried)) => out.push_str(&format!(" {passed} of {tried} |")),
+                None => out.push_str(" - |"),
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for result in &self.results {
@@ -93,5 +115,29 @@ impl fmt::Display for Report {
         }
         let failed = self.failures().len();
         write!(f, "{}: {} passed, {failed} failed", self.driver, self.results.len() - failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_matrix_shows_what_is_absent_and_what_failed() {
+        let row = |driver: &str, facets: &[(&str, (usize, usize))]| Row {
+            driver: driver.to_owned(),
+            version: "1".to_owned(),
+            facets: facets.iter().map(|(f, n)| ((*f).to_owned(), *n)).collect(),
+        };
+        let table = matrix(&[row("a", &[("core", (3, 3)), ("pause", (1, 2))]), row("b", &[("core", (3, 3))])]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[..4], ["| | a 1 | b 1 |", "|---|---|---|", "| core | 3 of 3 | 3 of 3 |", "| pause | 1 of 2 | - |"]);
+        assert_eq!(lines.len(), 2 + 1 + driver_api::FACETS.len());
+    }
+
+    #[test]
+    fn an_empty_report_has_not_passed() {
+        let none = Report { driver: String::new(), version: String::new(), facets: Vec::new(), results: Vec::new() };
+        assert!(!none.passed());
     }
 }
