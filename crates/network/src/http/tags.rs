@@ -56,12 +56,13 @@ impl Tagged {
         }
     }
     fn save(&mut self, tx: &mut Tx) -> Result<()> {
-        Ok(match self {
+        match self {
             Tagged::Network(n) => store::network::networks::update(tx, n)?,
             Tagged::Subnet(s) => store::network::subnets::update(tx, s)?,
             Tagged::Port(p) => store::network::ports::update(tx, p)?,
             Tagged::Group(g) => store::network::groups::update(tx, g)?,
-        })
+        }
+        Ok(())
     }
 }
 
