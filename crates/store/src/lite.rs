@@ -11,7 +11,7 @@ use crate::{Error, Result, Row, Tx, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,7 +51,10 @@ pub(crate) fn open(path: &Path, role: Role, durable: bool) -> Result<Tx> {
             other => Err(plain(other)),
         })
     };
-    pragma("journal_mode", "WAL")?;
+    let journal = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)).map_err(plain)?;
+    if journal != "wal" && path != Path::new(":memory:") {
+        return Err(Error::Unavailable(format!("the file system of the database has no shared memory (journal {journal})")));
+    }
     pragma("synchronous", if durable { "FULL" } else { "OFF" })?;
     pragma("foreign_keys", "ON")?;
     pragma("temp_store", "MEMORY")?;
@@ -202,47 +205,64 @@ fn snapshot<T>(tx: &mut Tx, mut work: impl FnMut(&mut Tx) -> Result<T>) -> Resul
     result
 }
 
+/// A unit that was run in a batch: what it said, and whether it changed rows.
+type Ran = (Box<dyn Unit>, Result<()>, bool);
+
 /// The writer: takes what is waiting, runs each unit under a savepoint, flushes once, then answers.
 pub(crate) fn write_loop(mut tx: Tx, queue: &Receiver<Job>, counters: &Counters) {
     while let Ok(first) = queue.recv() {
-        let mut batch = Vec::new();
         tx.start_unit();
         if let Err(e) = tx.batch("BEGIN IMMEDIATE") {
             first.unit.answer(Err(e));
             continue;
         }
-        let mut lost = None;
-        let mut next = Some(first.unit);
-        while let Some(mut unit) = next.take() {
-            let outcome = under_savepoint(&mut tx, unit.as_mut());
-            batch.push((unit, outcome, tx.changed()));
-            if idle(&tx) {
-                lost = Some("the database ended the transaction by itself".to_owned());
-                break;
-            }
-            if batch.len() < BATCH {
-                next = match queue.try_recv() {
-                    Ok(job) => Some(job.unit),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                };
-            }
+        let batch = run_waiting(&mut tx, first.unit, queue);
+        if idle(&tx) {
+            one_by_one(&mut tx, batch, counters);
+        } else {
+            commit(&mut tx, batch, counters);
         }
-        if lost.is_none() {
-            lost = tx.batch("COMMIT").err().map(|e| e.to_string());
+    }
+}
+
+/// Runs `first` and who else is waiting, until the batch is full or SQLite ends the transaction.
+fn run_waiting(tx: &mut Tx, first: Box<dyn Unit>, queue: &Receiver<Job>) -> Vec<Ran> {
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(mut unit) = next.take() {
+        let outcome = under_savepoint(tx, unit.as_mut());
+        batch.push((unit, outcome, tx.changed()));
+        if !idle(tx) && batch.len() < BATCH {
+            next = queue.try_recv().ok().map(|job| job.unit);
         }
-        if let Some(why) = &lost {
-            undo_all(&mut tx);
-            tracing::error!(why, units = batch.len(), "a batch of writes was not committed");
-        }
-        let durable = |(_, outcome, changed): &&(_, Result<()>, bool)| lost.is_none() && outcome.is_ok() && *changed;
-        counters.flushed(batch.iter().filter(durable).count().try_into().unwrap_or(u64::MAX));
-        for (unit, outcome, _) in batch {
-            match (outcome, &lost) {
-                (Ok(()), None) => unit.answer(Ok(())),
-                (Ok(()), Some(why)) => unit.answer(Err(Error::Unavailable(why.clone()))),
-                (Err(e), _) => unit.answer(Err(e)),
-            }
-        }
+    }
+    batch
+}
+
+fn commit(tx: &mut Tx, batch: Vec<Ran>, counters: &Counters) {
+    let lost = tx.batch("COMMIT").err().map(|e| e.to_string());
+    if let Some(why) = &lost {
+        // Whether the disk has it is not known; to run the units again could do them twice.
+        undo_all(tx);
+        tracing::error!(why, units = batch.len(), "a batch of writes was not committed");
+    }
+    let durable = batch.iter().filter(|(_, outcome, changed)| lost.is_none() && outcome.is_ok() && *changed);
+    counters.flushed(durable.count().try_into().unwrap_or(u64::MAX));
+    for (unit, outcome, _) in batch {
+        unit.answer(match (outcome, &lost) {
+            (Ok(()), Some(why)) => Err(Error::Unavailable(why.clone())),
+            (outcome, _) => outcome,
+        });
+    }
+}
+
+/// SQLite took the whole transaction back because of one unit (a full disk does that). Nothing of it is
+/// stored, so the others run again, each on its own.
+fn one_by_one(tx: &mut Tx, batch: Vec<Ran>, counters: &Counters) {
+    tracing::warn!(units = batch.len(), "the database took a batch of writes back; running them one by one");
+    for (mut unit, outcome, _) in batch {
+        let outcome = outcome.and_then(|()| inline(tx, true, counters, |tx| unit.run(tx)));
+        unit.answer(outcome);
     }
 }
 

@@ -112,3 +112,21 @@ fn refuse_newer(tx: &mut Tx) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    #[test]
+    fn migrations_are_numbered_in_pairs_and_keep_to_what_units_rely_on() {
+        for (at, migration) in (1..).zip(MIGRATIONS) {
+            assert_eq!(migration.version, at);
+            assert!(migration.name.starts_with(&format!("{at:04}_")));
+            for sql in [migration.sqlite, migration.postgres] {
+                let sql = sql.to_uppercase();
+                // A violation found at COMMIT would fail every unit of a batch, not only the one that made it.
+                assert!(!sql.contains("DEFERRABLE") && !sql.contains("DEFERRED"), "{}", migration.name);
+            }
+        }
+    }
+}

@@ -2,6 +2,8 @@
 //! updates under concurrency, retries, snapshots.
 #![allow(clippy::unwrap_used)]
 
+mod faults;
+
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -193,8 +195,11 @@ async fn batched(store: &Store, waiting: Vec<(i64, &'static str)>) -> Vec<Result
         let store = store.clone();
         async move {
             let hold = store.write(move |tx| {
-                inside.lock().unwrap().take().unwrap().send(()).unwrap();
-                gate.lock().unwrap().recv().unwrap();
+                // It holds the writer once, should it be run again.
+                if let Some(inside) = inside.lock().unwrap().take() {
+                    inside.send(()).unwrap();
+                    gate.lock().unwrap().recv().unwrap();
+                }
                 put(tx, 0, "holder")
             });
             hold.await
