@@ -266,7 +266,25 @@ impl Machine {
             .plug(std::slice::from_ref(&machine.nic))
             .await
             .unwrap();
+        machine.connected(host);
         machine
+    }
+    /// Waits until frames pass: the kernel drops them until it has noticed that both ends are up.
+    pub fn connected(&self, host: &Host) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let up = || {
+            self.ns
+                .ip("-j link show eth0")
+                .contains(r#""operstate":"UP""#)
+        };
+        let forwarding = || {
+            let port = host.ns.ip(&format!("-j -d link show {}", self.nic.device));
+            port.contains(r#""state":"forwarding""#)
+        };
+        while !(up() && forwarding()) {
+            assert!(Instant::now() < deadline, "no carrier");
+            std::thread::yield_now();
+        }
     }
     pub fn wire(host: &Host, nic: NicSpec) -> Machine {
         let ns = Ns::new("g");
@@ -275,6 +293,8 @@ impl Machine {
             "link add {device} type veth peer name eth0 address {mac} mtu {mtu} netns {}",
             ns.0
         ));
+        // Its IPv6 address is valid at once, without asking for doubles first.
+        ns.within(|| std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").unwrap());
         ns.ip("link set eth0 up");
         let IpAddr::V4(ip) = nic.fixed_ips[0].ip else {
             panic!("the laboratory speaks IPv4")
