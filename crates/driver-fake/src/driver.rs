@@ -184,7 +184,7 @@ impl ComputeDriver for Fake {
         DriverInfo {
             name: "fake".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            owns: Owns { network: true, ..Owns::default() },
+            owns: Owns { network: self.options.owns_network, ..Owns::default() },
             image_formats: self.options.image_formats.clone(),
         }
     }

@@ -37,6 +37,8 @@ pub struct Options {
     pub persist: bool,
     /// `spawn` reads the image's bytes to the end and compares their number with the recorded size.
     pub fetch_images: bool,
+    /// Ports are wired in simulation. Set to false, the host agent wires real taps for guests that do not exist.
+    pub owns_network: bool,
     /// Image formats that the simulated host boots.
     pub image_formats: Vec<DiskFormat>,
 }
@@ -57,6 +59,7 @@ impl Default for Options {
             facets: None,
             persist: false,
             fetch_images: false,
+            owns_network: true,
             image_formats: vec![
                 DiskFormat::Raw,
                 DiskFormat::Qcow2,

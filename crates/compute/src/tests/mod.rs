@@ -84,6 +84,7 @@ impl Wiring for Wires {
 
 fn house(options: driver_fake::Options) -> House {
     let machine = Machine::new();
+    let options = driver_fake::Options { owns_network: false, ..options };
     let driver = Fake::on(Arc::clone(&machine), options).unwrap();
     house_with(machine, Arc::new(driver))
 }

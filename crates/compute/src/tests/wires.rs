@@ -109,3 +109,15 @@ async fn a_fresh_agent_unplugs_what_an_earlier_one_wired() {
     h.client.destroy(Uuid::from_u128(1), 2, DestroyMode::Everything, &op(2)).await.unwrap();
     assert!(h.wires.there.lock().unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_owns_its_network_is_not_wired_by_the_agent() {
+    let machine = Machine::new();
+    let driver = Fake::on(Arc::clone(&machine), driver_fake::Options::default()).unwrap();
+    let mut h = house_with(machine, Arc::new(driver));
+    let HostReport::Up(r) = h.state().await else { panic!("not up") };
+    assert!(r.networking && r.driver.owns.network, "its guests have ports all the same");
+    h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+    h.client.sync(vec![assignment(1, 1)], &op(2)).await.unwrap();
+    assert_eq!(h.wires.log(), Vec::<String>::new());
+}
