@@ -37,6 +37,7 @@ pub(super) fn routes() -> Vec<Route<Identity>> {
         route(get.clone(), regions, "identity:list_regions", any, list_regions),
         route(post, regions, "identity:create_region", admin, create_region),
         route(get, region, "identity:get_region", any, show_region),
+        route(Method::PUT, region, "identity:create_region", admin, put_region),
         route(patch, region, "identity:update_region", admin, update_region),
         route(delete, region, "identity:delete_region", admin, delete_region),
     ]
@@ -86,7 +87,7 @@ fn endpoints(identity: &Identity, d: &Directory, place: &Place) -> Vec<Endpoint>
 
 fn regions(identity: &Identity, d: &Directory) -> Vec<Region> {
     let id = identity.options().region.clone();
-    let built_in = Region { id, description: String::new(), parent_region_id: None, extra: Map::new() };
+    let built_in = fresh_region(id);
     let known = d.regions.contains_key(&built_in.id);
     (!known).then_some(built_in).into_iter().chain(d.regions.values().cloned()).collect()
 }
@@ -258,7 +259,17 @@ async fn show_endpoint(call: Call, Path(id): Path<String>) -> Result<Json<Value>
     Ok(Json(json!({"endpoint": render_endpoint(&call, found)})))
 }
 
-fn read_endpoint(identity: &Identity, d: &Directory, mut fields: Fields, e: &mut Endpoint) -> Result<(), Error> {
+fn fresh_region(id: String) -> Region {
+    Region { id, description: String::new(), parent_region_id: None, extra: Map::new() }
+}
+
+/// Takes the fields over; the changes that this comes to.
+fn read_endpoint(
+    identity: &Identity,
+    d: &Directory,
+    mut fields: Fields,
+    e: &mut Endpoint,
+) -> Result<Vec<Change>, Error> {
     if let Some(interface) = fields.string("interface")? {
         if !INTERFACES.contains(&interface.as_str()) {
             return Err(Error::field(
@@ -274,13 +285,19 @@ fn read_endpoint(identity: &Identity, d: &Directory, mut fields: Fields, e: &mut
     if let Some(Some(service)) = fields.id("service_id")? {
         e.service_id = service;
     }
-    let legacy = fields.text("region")?;
-    if let Some(region) = fields.text("region_id")?.or(legacy) {
-        let unknown = |id: &String| !regions(identity, d).iter().any(|r| r.id == *id);
+    // A region by its old name is made where it is missing; by id it has to be there.
+    let mut made = None;
+    let unknown = |id: &String| !regions(identity, d).iter().any(|r| r.id == *id);
+    if let Some(region) = fields.name("region", MAX_NAME)? {
+        made = Some(&region).filter(|id| unknown(id)).map(|id| fresh_region(id.clone()));
+        e.region_id = Some(region);
+    }
+    if let Some(region) = fields.text("region_id")? {
         if let Some(id) = region.as_ref().filter(|id| unknown(id)) {
             return Err(Error::Invalid(format!("Could not find region: {id}; create it first.")));
         }
         e.region_id = region;
+        made = None;
     }
     if let Some(enabled) = fields.flag("enabled")? {
         e.enabled = enabled;
@@ -289,7 +306,8 @@ fn read_endpoint(identity: &Identity, d: &Directory, mut fields: Fields, e: &mut
     for (field, value) in [("interface", &e.interface), ("url", &e.url), ("service_id", &e.service_id)] {
         Fields::required(field, Some(value).filter(|v| !v.is_empty()))?;
     }
-    find_service(identity, d, &e.service_id).map(drop)
+    find_service(identity, d, &e.service_id)?;
+    Ok(made.map(Change::PutRegion).into_iter().chain([Change::PutEndpoint(e.clone())]).collect())
 }
 
 async fn create_endpoint(call: Call, Body(body): Body<Value>) -> Result<(StatusCode, Json<Value>), Fault> {
@@ -304,8 +322,8 @@ async fn create_endpoint(call: Call, Body(body): Body<Value>) -> Result<(StatusC
             enabled: true,
             extra: Map::new(),
         };
-        read_endpoint(&identity, d, Fields::of(body.clone(), "endpoint")?, &mut endpoint)?;
-        Ok((vec![Change::PutEndpoint(endpoint.clone())], endpoint))
+        let changes = read_endpoint(&identity, d, Fields::of(body.clone(), "endpoint")?, &mut endpoint)?;
+        Ok((changes, endpoint))
     };
     let endpoint = call.identity.change(plan).await?;
     Ok((StatusCode::CREATED, Json(json!({"endpoint": render_endpoint(&call, &endpoint)}))))
@@ -317,8 +335,8 @@ async fn update_endpoint(call: Call, Path(id): Path<String>, Body(body): Body<Va
         let mut endpoint = own(d.endpoints.get(&id), built_in, "endpoint", &id)?;
         let mut fields = Fields::of(body.clone(), "endpoint")?;
         fields.same_id(&id)?;
-        read_endpoint(&identity, d, fields, &mut endpoint)?;
-        Ok((vec![Change::PutEndpoint(endpoint.clone())], endpoint))
+        let changes = read_endpoint(&identity, d, fields, &mut endpoint)?;
+        Ok((changes, endpoint))
     };
     let endpoint = call.identity.change(plan).await?;
     Ok(Json(json!({"endpoint": render_endpoint(&call, &endpoint)})))
@@ -367,20 +385,36 @@ fn read_region(identity: &Identity, d: &Directory, mut fields: Fields, r: &mut R
     fields.extra_into(&mut r.extra)
 }
 
-async fn create_region(call: Call, Body(body): Body<Value>) -> Result<(StatusCode, Json<Value>), Fault> {
+async fn make_region(call: &Call, id: Option<String>, body: Value) -> Result<(StatusCode, Json<Value>), Fault> {
     let (fresh, identity) = (call.identity.env().hex_id(), call.identity.clone());
     let plan = move |d: &Directory| {
         let mut fields = Fields::of(body.clone(), "region")?;
-        let id = fields.name("id", MAX_NAME)?.unwrap_or_else(|| fresh.clone());
+        if let Some(id) = &id {
+            fields.same_id(id)?;
+        }
+        let named = id.clone().or(fields.name("id", MAX_NAME)?);
+        let id = named.unwrap_or_else(|| fresh.clone());
         if regions(&identity, d).iter().any(|r| r.id == id) {
             return Err(Error::duplicate("region", format_args!("Duplicate entry found with ID {id}")));
         }
-        let mut region = Region { id, description: String::new(), parent_region_id: None, extra: Map::new() };
+        let mut region = fresh_region(id);
         read_region(&identity, d, fields, &mut region)?;
         Ok((vec![Change::PutRegion(region.clone())], region))
     };
     let region = call.identity.change(plan).await?;
-    Ok((StatusCode::CREATED, Json(json!({"region": render_region(&call, &region)}))))
+    Ok((StatusCode::CREATED, Json(json!({"region": render_region(call, &region)}))))
+}
+
+async fn create_region(call: Call, Body(body): Body<Value>) -> Result<(StatusCode, Json<Value>), Fault> {
+    make_region(&call, None, body).await
+}
+
+async fn put_region(
+    call: Call,
+    Path(id): Path<String>,
+    Body(body): Body<Value>,
+) -> Result<(StatusCode, Json<Value>), Fault> {
+    make_region(&call, Some(id), body).await
 }
 
 async fn update_region(call: Call, Path(id): Path<String>, Body(body): Body<Value>) -> Result<Json<Value>, Fault> {

@@ -106,10 +106,15 @@ async fn create(call: Call, Body(body): Body<Value>) -> Result<(StatusCode, Json
 }
 
 async fn update(call: Call, Path(id): Path<String>, Body(body): Body<Value>) -> Result<Json<Value>, Fault> {
-    let domain = call
-        .identity
+    let domain = change(&call, id, "domain", body).await?;
+    Ok(Json(json!({"domain": render(&call, &domain)})))
+}
+
+/// Changes a domain by what `body` has under `wrapper`: `domain`, or `project` where it is shown as one.
+pub(super) async fn change(call: &Call, id: String, wrapper: &'static str, body: Value) -> Result<Domain, Error> {
+    call.identity
         .change(move |d| {
-            let mut fields = Fields::of(body.clone(), "domain")?;
+            let mut fields = Fields::of(body.clone(), wrapper)?;
             let mut domain = get(d, &id)?.clone();
             if !fields.only_options() {
                 cascade::mutable("domain", &id, &domain.options, "update")?;
@@ -135,11 +140,16 @@ async fn update(call: Call, Path(id): Path<String>, Body(body): Body<Value>) -> 
             fields.extra_into(&mut domain.extra)?;
             Ok((vec![Change::PutDomain(domain.clone())], domain))
         })
-        .await?;
-    Ok(Json(json!({"domain": render(&call, &domain)})))
+        .await
 }
 
 async fn delete(call: Call, Path(id): Path<String>) -> Result<StatusCode, Fault> {
+    remove(&call, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a disabled domain with all that it owns.
+pub(super) async fn remove(call: &Call, id: String) -> Result<(), Error> {
     call.identity
         .change(move |d| {
             let domain = get(d, &id)?;
@@ -153,6 +163,5 @@ async fn delete(call: Call, Path(id): Path<String>) -> Result<StatusCode, Fault>
             cascade::mutable("domain", &id, &domain.options, "delete")?;
             Ok((cascade::drop_domain(d, &id), ()))
         })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+        .await
 }

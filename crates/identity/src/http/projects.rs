@@ -260,7 +260,16 @@ async fn edit(
     Ok((call, project))
 }
 
+/// Whether the path means a domain, which only admins change.
+fn is_domain(call: &Call, id: &str) -> bool {
+    call.caller.is_admin() && call.identity.directory().domains.contains_key(id)
+}
+
 async fn update(call: Call, Path(id): Path<String>, Body(body): Body<Value>) -> Result<Json<Value>, Fault> {
+    if is_domain(&call, &id) {
+        let domain = domains::change(&call, id, "project", body).await?;
+        return Ok(Json(json!({"project": render_domain(&call, &domain)})));
+    }
     let change = move |d: &Directory, p: &mut Project| {
         let mut fields = Fields::of(body.clone(), "project")?;
         if !fields.only_options() {
@@ -312,6 +321,10 @@ fn enable(d: &Directory, p: &mut Project, enabled: bool) -> Result<(), Error> {
 }
 
 async fn delete(call: Call, Path(id): Path<String>) -> Result<StatusCode, Fault> {
+    if is_domain(&call, &id) {
+        domains::remove(&call, id).await?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let identity = call.identity.clone();
     let plan = move |d: &Directory| {
         let project = manageable(&call, d, &id, "identity:delete_project")?;

@@ -26,6 +26,7 @@ pub(super) fn routes() -> Vec<Route<Identity>> {
         route(Method::DELETE, one, "identity:delete_role", Rule::Admin, delete),
         route(Method::GET, implies, "identity:list_implied_roles", any, list_implied),
         route(Method::GET, implied, "identity:get_implied_role", any, show_implied),
+        route(Method::HEAD, implied, "identity:check_implied_role", any, check_implied),
         route(Method::PUT, implied, "identity:create_implied_role", Rule::Admin, imply),
         route(Method::DELETE, implied, "identity:delete_implied_role", Rule::Admin, unimply),
         route(Method::GET, "/v3/role_inferences", "identity:list_role_inference_rules", any, inferences),
@@ -180,19 +181,18 @@ async fn show_implied(call: Call, Path((prior, implied)): Path<(String, String)>
     if implies(&d, &prior, &implied) { Ok(body) } else { Err(not_implied(&prior, &implied).into()) }
 }
 
+async fn check_implied(call: Call, names: Path<(String, String)>) -> Result<StatusCode, Fault> {
+    show_implied(call, names).await.map(|_| StatusCode::NO_CONTENT)
+}
+
 async fn imply(call: Call, Path((prior, implied)): Path<(String, String)>) -> Result<(StatusCode, Json<Value>), Fault> {
     let ids = (prior.clone(), implied.clone());
     let plan = move |d: &Directory| {
-        let (prior, implied) = (get(d, &ids.0)?, get(d, &ids.1)?);
+        get(d, &ids.0)?;
+        let implied = get(d, &ids.1)?;
         // Whoever may give a prior role would give the cloud with it.
         if implied.name == "admin" && implied.domain_id.is_none() {
             return Err(Error::Forbidden(format!("{} cannot be an implied role", implied.id)));
-        }
-        if d.with_implied([implied.id.clone()]).contains(&prior.id) {
-            return Err(Error::Invalid(format!(
-                "{} implies {} already: roles cannot imply each other",
-                implied.id, prior.id
-            )));
         }
         Ok((vec![Change::Imply { prior: ids.0.clone(), implied: ids.1.clone() }], ()))
     };

@@ -174,7 +174,13 @@ async fn domains() {
     assert_eq!(cloud.get("/v3/projects?is_domain=true", &admin).await.is(200).names("projects"), ["Default", "west"]);
     let made =
         cloud.post("/v3/projects", &admin, json!({"project": {"name": "south", "is_domain": true}})).await.is(201);
-    cloud.get(&format!("/v3/domains/{}", made.text("/project/id")), &admin).await.is(200);
+    let south = made.text("/project/id");
+    cloud.get(&format!("/v3/domains/{south}"), &admin).await.is(200);
+    let off =
+        cloud.patch(&format!("/v3/projects/{south}"), &admin, json!({"project": {"enabled": false}})).await.is(200);
+    assert_eq!(off.body["project"]["is_domain"], json!(true));
+    cloud.delete(&format!("/v3/projects/{south}"), &admin).await.is(204);
+    cloud.get(&format!("/v3/domains/{south}"), &admin).await.is(404);
     // The same names in another domain are others.
     cloud.make("user", json!({"name": "demo", "domain_id": id, "password": "p"})).await;
     cloud.make("project", json!({"name": "demo", "domain_id": id})).await;
@@ -241,6 +247,12 @@ async fn the_catalogue_grows_by_services_from_elsewhere() {
     cloud.delete(&format!("/v3/services/{service}"), &admin).await.is(204);
     cloud.get(&format!("/v3/endpoints/{id}"), &admin).await.is(404);
     cloud.post("/v3/regions", &admin, json!({"region": {"id": "north"}})).await.is(409);
+    cloud.call("PUT", "/v3/regions/east", &admin, json!({"region": {"description": "d"}})).await.is(201);
+    cloud.call("PUT", "/v3/regions/east", &admin, json!({"region": {"id": "west"}})).await.is(400);
+    // By its old name a region is made together with the endpoint.
+    let compute = json!({"service_id": built_in, "interface": "public", "region": "old", "url": "http://o"});
+    cloud.make("endpoint", compute).await;
+    cloud.get("/v3/regions/old", &admin).await.is(200);
     cloud.make("region", json!({"id": "pole", "parent_region_id": "north"})).await;
     cloud.patch("/v3/regions/north", &admin, json!({"region": {"parent_region_id": "pole"}})).await.is(400);
     cloud.delete("/v3/regions/north", &admin).await.is(403);
