@@ -47,9 +47,9 @@ fn hash(parts: &[&[u8]]) -> u64 {
     hash
 }
 
-/// What namespaces of this host begin with. Namespaces are the machine's, so hosts that share a machine (each in a
+/// What the names of this host's namespaces begin with. Namespaces are the machine's, so hosts that share a machine (each in a
 /// namespace of its own) and even a name must differ.
-pub(crate) fn namespace_prefix(host: &str, netns: Option<&str>) -> String {
+pub fn namespace_prefix(host: &str, netns: Option<&str>) -> String {
     let short: String = host
         .chars()
         .filter(char::is_ascii_alphanumeric)

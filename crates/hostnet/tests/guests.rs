@@ -233,3 +233,42 @@ async fn leases_are_for_known_ports_and_name_the_wrong_address() {
     );
     host.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_guest_cannot_keep_the_documents_from_another() {
+    use std::io::Read as _;
+    let host = Host::new().await;
+    let network = id();
+    let greedy = Machine::plug(&host, nic(network, 5)).await;
+    let modest = Machine::plug(&host, nic(network, 6)).await;
+    for machine in [&greedy, &modest] {
+        machine.knows(&host, "guest");
+        machine.dhcp();
+    }
+    let connect = || {
+        greedy.ns.within(|| {
+            let address = (std::net::Ipv4Addr::new(169, 254, 169, 254), 80).into();
+            let stream =
+                std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5))
+                    .unwrap();
+            stream
+                .set_read_timeout(Some(std::time::Duration::from_secs(2)))
+                .unwrap();
+            stream
+        })
+    };
+    // Connections that ask nothing; the ninth is closed at once, those before it wait.
+    let mut held: Vec<_> = (0..9).map(|_| connect()).collect();
+    assert_eq!(held[8].read(&mut [0; 1]).ok(), Some(0));
+    assert!(held[7].read(&mut [0; 1]).is_err(), "closed, too");
+    assert_eq!(modest.curl(&[], "/latest/meta-data/hostname").1, 200);
+    drop(held);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while greedy.curl(&[], "/latest/meta-data/hostname").1 != 200 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "its connections are still counted"
+        );
+    }
+    host.end().await;
+}

@@ -209,3 +209,6 @@ fn parameters(lease: &Lease, host: &str, domain: &str, mut insert: impl FnMut(Dh
     }
     insert(DhcpOption::ClasslessStaticRoute(routes));
 }
+
+#[cfg(test)]
+mod tests;

@@ -578,3 +578,6 @@ pub(crate) fn remove_port(device: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,6 +137,22 @@ pub struct Host {
     pub net: HostNet,
     pub ns: Ns,
     pub known: Arc<Known>,
+    leftovers: Leftovers,
+}
+
+/// Removes the namespaces of a host whose test failed.
+struct Leftovers(String);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        let prefix = hostnet::names::namespace_prefix("lab", Some(&self.0));
+        for entry in std::fs::read_dir("/run/netns").unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.starts_with(&prefix) {
+                run("ip", &["netns", "del", &name]);
+            }
+        }
+    }
 }
 
 impl Host {
@@ -147,15 +163,31 @@ impl Host {
         let ns = Ns::new("h");
         let known = Arc::new(Known::default());
         let net = open(&ns, vtep, physical_networks, &known).await;
-        Host { net, ns, known }
+        let leftovers = Leftovers(ns.0.clone());
+        Host {
+            net,
+            ns,
+            known,
+            leftovers,
+        }
     }
     /// Ends the agent but not its wiring, and starts another.
     pub async fn restart(self) -> Host {
         self.net.close(true).await.unwrap();
-        let Host { net, ns, known } = self;
+        let Host {
+            net,
+            ns,
+            known,
+            leftovers,
+        } = self;
         drop(net);
         let net = open(&ns, None, BTreeMap::new(), &known).await;
-        Host { net, ns, known }
+        Host {
+            net,
+            ns,
+            known,
+            leftovers,
+        }
     }
     /// Everything goes, and nothing is left.
     pub async fn end(self) {
