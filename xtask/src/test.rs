@@ -1,6 +1,6 @@
 //! `cargo xtask test`: packages, backends, tests, one line at the end.
 
-use crate::command::{as_root, is_root, read_env, execute};
+use crate::command::{as_root, is_root, read_env};
 use crate::{packages, root};
 use clap::Args;
 use serde::Deserialize;

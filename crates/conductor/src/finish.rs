@@ -91,14 +91,7 @@ impl Conductor {
         let now = self.env.now();
         let (flow, id) = (row.clone(), seen.id);
         let steps = steps(records, seen.host.as_ref());
-        let image = match (&outcome, &flow_image(&flow)) {
-            (Ok(e), _) if e.image.is_some() => match e.image {
-                Some(image) => Some((image, self.images.written(image).await.map_err(store::Error::abort)?)),
-                None => None,
-            },
-            (Err(_), Some(image)) => Some((*image, None)),
-            _ => None,
-        };
+        let image = self.image_of(&flow, outcome).await?;
         let settled = image.clone();
         let outcome = outcome.clone();
         let gone = outcome.as_ref().is_ok_and(|e| e.gone);
@@ -171,6 +164,21 @@ impl Conductor {
             tracing::warn!(%image, %error, "the snapshot's record stays until the next start");
         }
         Ok(())
+    }
+
+    /// The image that the flow's end makes active (with what its bytes are) or removes.
+    async fn image_of(
+        &self,
+        flow: &FlowRow,
+        outcome: &Result<Ending, Error>,
+    ) -> Result<Option<(uuid::Uuid, Option<model::image::Written>)>, store::Error> {
+        Ok(match (outcome, flow_image(flow)) {
+            (Ok(Ending { image: Some(id), .. }), _) => {
+                Some((*id, self.images.written(*id).await.map_err(store::Error::abort)?))
+            }
+            (Err(_), Some(id)) => Some((id, None)),
+            _ => None,
+        })
     }
 
     /// The flow's undos could not all be done: it is given back with a lapsed lease, to be taken up soon.
