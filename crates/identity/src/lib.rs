@@ -57,7 +57,8 @@ impl Identity {
     /// # Errors
     /// The database's, or hash parameters that argon2 refuses.
     pub async fn new(store: Store, env: Env, options: Options) -> Result<Identity, Error> {
-        let passwords = Passwords::new(&options.hashing, &env.random)?;
+        let mut passwords = Passwords::new(&options.hashing, &env.random)?;
+        passwords.inline = options.inline;
         let (revision, changes) = store.read(store::identity::load).await?;
         let directory = RwLock::new(Directory::from_changes(revision, changes));
         let writing = tokio::sync::Mutex::new(());

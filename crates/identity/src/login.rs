@@ -147,7 +147,12 @@ impl Directory {
             Some(Value::String(word)) if word == "unscoped" => return Ok(Wanted::Scope(TokenScope::Unscoped)),
             Some(value) => value,
         };
-        let body: ScopeBody = serde_json::from_value(scope).map_err(|e| Error::field("scope", e))?;
+        let body: ScopeBody = serde_json::from_value(scope).map_err(|_| {
+            Error::field(
+                "scope",
+                "it is not of the form {\"project\": {\"id\": …}}, {\"domain\": …} or {\"system\": …}",
+            )
+        })?;
         if body.trust.is_some() {
             return Err(Error::NotBuilt("a scope of OS-TRUST:trust"));
         }

@@ -19,6 +19,9 @@ pub struct Options {
     pub services: Vec<BuiltIn>,
     /// Cost of a password hash.
     pub hashing: Hashing,
+    /// Hashes on the calling thread: for simulations, whose order of events must not depend on a second thread.
+    #[serde(skip)]
+    pub inline: bool,
 }
 
 /// A service of this process.
@@ -70,6 +73,7 @@ impl Default for Options {
                 built_in("placement", "placement", "/placement"),
             ],
             hashing: Hashing::default(),
+            inline: false,
         }
     }
 }

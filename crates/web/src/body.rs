@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 /// Largest JSON body, bytes (Nova's `osapi_max_request_body_size`).
 pub const MAX_BODY: usize = 114_688;
 
+/// Longest problem repeated to the client, characters.
+const MAX_MESSAGE: usize = 300;
+
 /// A JSON body of type `T`. Unknown fields are refused where `T` says `deny_unknown_fields`.
 #[derive(Debug, Clone)]
 pub struct Body<T>(pub T);
@@ -42,13 +45,46 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
         let path = e.path().to_string();
         let inner = e.into_inner();
         if inner.is_syntax() || inner.is_eof() {
-            Fault::bad_request(format!("Malformed request body: {inner}."))
-        } else if path == "." {
-            Fault::bad_request(format!("Invalid input: {inner}."))
+            return Fault::bad_request(format!("Malformed request body: {inner}."));
+        }
+        let problem = without_value(&inner.to_string());
+        if path == "." {
+            Fault::bad_request(format!("Invalid input: {problem}."))
         } else {
-            Fault::bad_request(format!("Invalid input for field/attribute {path}: {inner}."))
+            Fault::bad_request(format!("Invalid input for field/attribute {path}: {problem}."))
         }
     })?;
     de.end().map_err(|e| Fault::bad_request(format!("Malformed request body: {e}.")))?;
     Ok(value)
+}
+
+/// serde's words for a wrong type without the value, which may be a password in the wrong place, or long.
+fn without_value(message: &str) -> String {
+    let scrubbed = ["invalid type: ", "invalid value: "].iter().find_map(|start| {
+        let (kind, _) = message.strip_prefix(start)?.split_once([' ', ','])?;
+        let (_, expected) = message.rsplit_once(", expected ")?;
+        Some(format!("{start}{kind}, expected {expected}"))
+    });
+    scrubbed.unwrap_or_else(|| message.chars().take(MAX_MESSAGE).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_value;
+
+    #[test]
+    fn a_value_is_not_repeated() {
+        for (message, shown) in [
+            (
+                "invalid type: string \"pass, expected word\", expected u32 at line 1 column 9",
+                "invalid type: string, expected u32 at line 1 column 9",
+            ),
+            ("invalid type: null, expected a string", "invalid type: null, expected a string"),
+            ("invalid value: integer `-1`, expected u32", "invalid value: integer, expected u32"),
+            ("missing field `size`", "missing field `size`"),
+        ] {
+            assert_eq!(without_value(message), shown);
+        }
+        assert_eq!(without_value(&format!("unknown field `{}`", "x".repeat(9000))).len(), super::MAX_MESSAGE);
+    }
 }

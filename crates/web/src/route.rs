@@ -3,9 +3,11 @@
 use crate::caller::admit;
 use crate::{Fault, FaultShape, RequestId};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -81,18 +83,36 @@ where
 async fn render(shape: FaultShape, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().map(|r| r.0.clone()).unwrap_or_default();
     let response = next.run(request).await;
-    match response.extensions().get::<Fault>() {
-        Some(fault) => {
-            let rendered = fault.render(shape, &id);
-            // Headers that inner layers added (version headers) stay.
-            let mut out = rendered;
-            for (name, value) in response.headers() {
-                if !out.headers().contains_key(name) {
-                    out.headers_mut().insert(name.clone(), value.clone());
-                }
-            }
-            out
+    let (response, fault) = match response.extensions().get::<Fault>().cloned() {
+        Some(fault) => (response, fault),
+        None if is_rejection(&response) => rejection(response).await,
+        None => return response,
+    };
+    let mut out = fault.render(shape, &id);
+    // Headers that inner layers added (version headers) stay.
+    for (name, value) in response.headers() {
+        if !out.headers().contains_key(name) {
+            out.headers_mut().insert(name.clone(), value.clone());
         }
-        None => response,
     }
+    out
+}
+
+/// Longest text of a rejection, bytes.
+const MAX_REJECTION: usize = 4096;
+
+/// An extractor's own refusal (a path that is no UUID): axum answers it as plain text.
+fn is_rejection(response: &Response) -> bool {
+    let text = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    response.status() == StatusCode::BAD_REQUEST && text.starts_with("text/plain")
+}
+
+/// The same refusal as a fault, so that it is spoken in the service's shape.
+async fn rejection(response: Response) -> (Response, Fault) {
+    let (mut parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, MAX_REJECTION).await.unwrap_or_default();
+    parts.headers.remove(CONTENT_TYPE);
+    parts.headers.remove(CONTENT_LENGTH);
+    let fault = Fault::new(parts.status, String::from_utf8_lossy(&text));
+    (Response::from_parts(parts, Body::empty()), fault)
 }

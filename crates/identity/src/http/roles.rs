@@ -188,8 +188,10 @@ async fn check_implied(call: Call, names: Path<(String, String)>) -> Result<Stat
 async fn imply(call: Call, Path((prior, implied)): Path<(String, String)>) -> Result<(StatusCode, Json<Value>), Fault> {
     let ids = (prior.clone(), implied.clone());
     let plan = move |d: &Directory| {
-        get(d, &ids.0)?;
-        let implied = get(d, &ids.1)?;
+        let (prior, implied) = (get(d, &ids.0)?, get(d, &ids.1)?);
+        if prior.domain_id.is_none() && implied.domain_id.is_some() {
+            return Err(Error::Forbidden(format!("let role {} of the cloud imply a domain's own", prior.id)));
+        }
         // Whoever may give a prior role would give the cloud with it.
         if implied.name == "admin" && implied.domain_id.is_none() {
             return Err(Error::Forbidden(format!("{} cannot be an implied role", implied.id)));

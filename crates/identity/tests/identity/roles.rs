@@ -51,6 +51,7 @@ async fn a_domains_own_role_only_implies() {
     assert_eq!(cloud.get("/v3/roles?domain_id=default", &admin).await.is(200).names("roles"), ["own"]);
     assert!(!cloud.get("/v3/roles", &admin).await.is(200).names("roles").contains(&"own".to_owned()));
     cloud.put(&format!("/v3/roles/{own}/implies/{reader}"), &admin).await.is(201);
+    cloud.put(&format!("/v3/roles/{reader}/implies/{own}"), &admin).await.is(403);
     let ann = cloud.make("user", json!({"name": "ann", "password": "p"})).await;
     cloud.put(&format!("/v3/projects/{}/users/{ann}/roles/{own}", cloud.project("demo")), &admin).await.is(204);
     assert_eq!(held(&cloud, &cloud.token("ann", "p", project("demo")).await), ["reader"]);
