@@ -6,6 +6,7 @@
 
 pub mod claim;
 pub mod columns;
+pub mod http;
 mod ops;
 pub mod rank;
 mod register;
@@ -37,12 +38,28 @@ pub enum Error {
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// How the service behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Path under which the service is mounted, for links.
+    pub public_prefix: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { public_prefix: "/placement".into() }
+    }
+}
+
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Placement {
     store: Store,
     env: Env,
+    options: Arc<Options>,
     columns: Arc<RwLock<Columns>>,
+    /// Held from a read of rows until memory has them: an older read never lands on a newer one.
+    refresh: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// One node of a compute host, as `os-hypervisors` and `os-services` show it.
@@ -71,12 +88,17 @@ pub struct HostView {
 impl Placement {
     /// The service over a store; [`Placement::load`] fills its memory.
     pub fn new(store: Store, env: Env) -> Placement {
-        Placement { store, env, columns: Arc::default() }
+        Placement::with_options(store, env, Options::default())
+    }
+    /// The same, mounted elsewhere.
+    pub fn with_options(store: Store, env: Env, options: Options) -> Placement {
+        Placement { store, env, options: Arc::new(options), columns: Arc::default(), refresh: Arc::default() }
     }
     /// Reads all providers into memory. To be called at start, and where memory may have drifted.
     /// # Errors
     /// The store's.
     pub async fn load(&self) -> Result<()> {
+        let _refresh = self.refresh.lock().await;
         let all = self.store.read(register::load_all).await?;
         let mut c = self.write();
         c.retain(&all.iter().map(|l| l.provider.id).collect::<BTreeSet<_>>());
@@ -89,6 +111,7 @@ impl Placement {
     /// # Errors
     /// The store's.
     pub async fn reload(&self, provider: Uuid) -> Result<()> {
+        let _refresh = self.refresh.lock().await;
         let loaded = self.store.read(move |tx| register::load_one(tx, provider)).await?;
         match &loaded {
             Some(l) => self.write().upsert(l),
@@ -102,6 +125,7 @@ impl Placement {
     /// The store's; `Conflict` if another provider has the node's name.
     pub async fn register(&self, service: &Service) -> Result<bool> {
         let wanted = register::wanted(service);
+        let _refresh = self.refresh.lock().await;
         let w = wanted.clone();
         let read = move |tx: &mut store::Tx| Ok((register::differs(tx, &w)?, register::load_some(tx, &w)?));
         let (differs, mut rows) = self.store.read(read).await?;
