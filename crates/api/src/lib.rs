@@ -49,6 +49,8 @@ use web::{FaultShape, RouteInfo};
 pub struct Options {
     /// Path under which the service is mounted, for links (`/compute`).
     pub public_prefix: String,
+    /// Scheme and authority for links (`https://cloud.example:8774`); if absent, what the client used.
+    pub public_origin: Option<String>,
     /// Path under which the image service is mounted, for the address of a snapshot (`/image`).
     pub image_prefix: String,
     /// Path under which [`console_router`] is mounted (`/console`).
@@ -65,6 +67,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             public_prefix: "/compute".into(),
+            public_origin: None,
             image_prefix: "/image".into(),
             console_prefix: "/console".into(),
             console_ttl: Duration::from_secs(600),

@@ -100,7 +100,8 @@ fn is_project(text: &str) -> bool {
 /// The door.
 pub async fn enter(State(door): State<Door>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let Ok(Origin(origin)) = Origin::from_request_parts(&mut parts, &()).await;
+    let Ok(Origin(used)) = Origin::from_request_parts(&mut parts, &()).await;
+    let origin = door.api.options().public_origin.clone().unwrap_or(used);
     let id = parts.extensions.get::<RequestId>().map(|r| r.0.clone()).unwrap_or_default();
     let prefix = door.api.options().public_prefix.clone();
     let path = parts.uri.path().to_owned();

@@ -10,5 +10,7 @@ pub mod metadata;
 pub mod name;
 pub mod show;
 pub mod tags;
+#[cfg(test)]
+pub mod testing;
 pub mod update;
 pub mod view;
