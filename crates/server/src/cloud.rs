@@ -104,6 +104,7 @@ impl Cloud {
         let image_options = image::Options {
             dir: i.data.join("images"),
             public_origin: i.config.public_url.clone(),
+            inline: i.simulated,
             ..image::Options::default()
         };
         let images = Images::new(store.clone(), env.clone(), image_options).map_err(service("image"))?;
@@ -161,13 +162,14 @@ fn identity_options(i: &Ingredients<'_>) -> identity::Options {
     let (kind, name, path) = ("kilonova".to_owned(), "kilonova".to_owned(), "/kilonova".to_owned());
     options.services.push(identity::BuiltIn { kind, name, path });
     if i.simulated {
+        options.inline = true;
         options.hashing = identity::Hashing { memory_kib: 64, passes: 1, ..options.hashing };
     }
     options
 }
 
 /// Whether a host wires ports: as configured, else as its driver usually does.
-fn wires_ports(host: &ComputeHost) -> bool {
+pub(crate) fn wires_ports(host: &ComputeHost) -> bool {
     host.networking.unwrap_or_else(|| drivers::find(&host.driver).is_ok_and(|row| row.wires_ports))
 }
 
@@ -236,12 +238,17 @@ fn router(
     };
     let api = api::Api::new(parts, api::Options { quota: i.config.quota.clone(), ..api::Options::default() });
     let auth = web::authenticate_layer(Arc::new(identity.clone()), i.env.random.clone());
-    Router::new()
-        .nest("/identity", identity::router(identity.clone()))
-        .nest("/image", image::router(images))
-        .nest("/network", network::http::router(network))
-        .nest("/kilonova", audit::router(auditor))
-        .nest("/console", api::console_router(api.clone()))
-        .nest("/compute", api::router(api))
+    let services = [
+        ("/identity", identity::router(identity.clone())),
+        ("/image", image::router(images)),
+        ("/network", network::http::router(network)),
+        ("/placement", placement::http::router(placement)),
+        ("/kilonova", audit::router(auditor)),
+        ("/console", api::console_router(api.clone())),
+        ("/compute", api::router(api)),
+    ];
+    services
+        .into_iter()
+        .fold(Router::new(), |app, (prefix, service)| web::mount(app, prefix, service))
         .layer(from_fn_with_state(auth, web::AuthState::run))
 }
