@@ -1,7 +1,7 @@
 //! The directory of bytes: `images/<id>` for what is complete, `images/<id>.json` for what a snapshot turned out to be,
 //! `incoming/` for what is still coming. Every name is made here from an id, never from a user's text.
 //!
-//! All of it blocks; [`blocking`] is the only door to it. A name under `images/` appears by a rename of a file that is on
+//! All of it blocks; [`Files::blocking`] is the only door to it. A name under `images/` appears by a rename of a file that is on
 //! the disk already, so that a crash leaves either nothing or the whole.
 
 use crate::error::{Error, Result};
@@ -18,6 +18,8 @@ use uuid::Uuid;
 pub(crate) struct Files {
     images: PathBuf,
     incoming: PathBuf,
+    /// Work is done on the calling thread.
+    inline: bool,
 }
 
 /// What lies under `images/`.
@@ -29,21 +31,31 @@ pub(crate) struct Found {
     pub(crate) record: bool,
 }
 
-/// Runs what blocks where it may.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(Error::Disk { doing: "in a worker thread", source: std::io::Error::other(e) }))
-}
-
 impl Files {
     /// Makes the directories, open to this user alone: images are their owners' secret.
-    pub(crate) fn open(dir: &Path) -> Result<Files> {
-        let files = Files { images: dir.join("images"), incoming: dir.join("incoming") };
+    pub(crate) fn open(dir: &Path, inline: bool) -> Result<Files> {
+        let files = Files { images: dir.join("images"), incoming: dir.join("incoming"), inline };
         for dir in [&files.images, &files.incoming] {
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::disk("making its directories"))?;
         }
         Ok(files)
+    }
+    /// Whether work is done on the calling thread.
+    pub(crate) fn inline(&self) -> bool {
+        self.inline
+    }
+    /// Runs what blocks where it may.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.inline {
+            return work(self);
+        }
+        let files = self.clone();
+        tokio::task::spawn_blocking(move || work(&files))
+            .await
+            .unwrap_or_else(|e| Err(Error::Disk { doing: "in a worker thread", source: std::io::Error::other(e) }))
     }
     /// Path of an image's bytes.
     pub(crate) fn data(&self, id: Uuid) -> PathBuf {

@@ -28,7 +28,7 @@ pub use recover::{Finding, Recovered};
 pub use source::Source;
 
 use driver_api::{ImageRef, ImageStream};
-use files::{Files, blocking};
+use files::Files;
 use model::image::{Image, MemberFilter, MemberStatus, Query, Status, Written};
 use model::{Context, Env};
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ impl Images {
     /// # Errors
     /// `Disk`.
     pub fn new(store: Store, env: Env, options: Options) -> Result<Images> {
-        let files = Files::open(&options.dir)?;
+        let files = Files::open(&options.dir, options.inline)?;
         Ok(Images(Arc::new(Inner { store, env, options, files, keeping: tokio::sync::Mutex::new(()) })))
     }
     pub(crate) fn store(&self) -> &Store {
@@ -150,16 +150,25 @@ impl Images {
     pub async fn open(&self, id: Uuid) -> Result<ImageStream> {
         let image = self.0.store.read(move |tx| store::image::find(tx, id)).await?;
         let image = image.filter(|i| i.status == Status::Active).ok_or_else(|| Error::no_image(id))?;
-        let (file, size, path) = self.data(id).await?;
         let format = image.disk_format.ok_or_else(|| Error::no_image(id))?;
+        if self.0.files.inline() {
+            return self.whole(id, format);
+        }
+        let (file, size, path) = self.data(id).await?;
         Ok(ImageStream { format, size, reader: Box::pin(file), local: Some(path) })
+    }
+    /// The bytes as they are, read at once: a file that is read piece by piece is read by other threads.
+    fn whole(&self, id: Uuid, format: driver_api::DiskFormat) -> Result<ImageStream> {
+        let path = self.0.files.data(id);
+        let bytes = std::fs::read(&path).map_err(Error::disk("reading an image's bytes"))?;
+        let size = bytes.len() as u64;
+        Ok(ImageStream { format, size, reader: Box::pin(std::io::Cursor::new(bytes)), local: Some(path) })
     }
     /// File, size and path of an image's bytes.
     pub(crate) async fn data(&self, id: Uuid) -> Result<(tokio::fs::File, u64, PathBuf)> {
         let path = self.0.files.data(id);
-        let opening = path.clone();
-        let (file, size) = blocking(move || {
-            let file = std::fs::File::open(opening).map_err(Error::disk("opening an image's bytes"))?;
+        let (file, size) = self.0.files.blocking(move |files| {
+            let file = std::fs::File::open(files.data(id)).map_err(Error::disk("opening an image's bytes"))?;
             let size = file.metadata().map_err(Error::disk("opening an image's bytes"))?.len();
             Ok((file, size))
         })
@@ -170,8 +179,7 @@ impl Images {
     /// # Errors
     /// `Disk`.
     pub async fn written(&self, id: Uuid) -> Result<Option<Written>> {
-        let files = self.0.files.clone();
-        blocking(move || files.read_record(id)).await
+        self.0.files.blocking(move |files| files.read_record(id)).await
     }
     /// After the unit that ended a snapshot's flow: removes the record beside the bytes, and the bytes too if the image
     /// was deleted meanwhile. Without this call the next start does it.
@@ -179,10 +187,9 @@ impl Images {
     /// `Disk`, `Store`.
     pub async fn settle(&self, id: Uuid) -> Result<()> {
         let image = self.0.store.read(move |tx| store::image::find(tx, id)).await?;
-        let files = self.0.files.clone();
         match image {
             None => self.discard(id).await,
-            Some(i) if i.status.has_data() => blocking(move || files.forget_record(id)).await,
+            Some(i) if i.status.has_data() => self.0.files.blocking(move |files| files.forget_record(id)).await,
             Some(_) => Ok(()),
         }
     }
@@ -191,8 +198,7 @@ impl Images {
     /// `Disk`.
     pub async fn discard(&self, id: Uuid) -> Result<()> {
         let _keeping = self.0.keeping.lock().await;
-        let files = self.0.files.clone();
-        blocking(move || files.remove(id)).await
+        self.0.files.blocking(move |files| files.remove(id)).await
     }
     /// The service as a host sees it.
     pub fn source(&self) -> Source {

@@ -31,6 +31,9 @@ pub struct Options {
     pub max_page: usize,
     /// An upload that sends nothing for this long is given up, seconds.
     pub idle_timeout: u64,
+    /// File work on the calling thread: for simulations, whose order of events must not depend on a second thread.
+    #[serde(skip)]
+    pub inline: bool,
 }
 
 impl Default for Options {
@@ -48,6 +51,7 @@ impl Default for Options {
             default_page: 25,
             max_page: 1000,
             idle_timeout: 300,
+            inline: false,
         }
     }
 }

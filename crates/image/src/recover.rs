@@ -2,7 +2,7 @@
 
 use crate::Images;
 use crate::error::{Error, Result};
-use crate::files::blocking;
+use crate::files::Files;
 use model::image::Status;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -47,8 +47,7 @@ impl Images {
         };
         let (uploads, rows) = self.store().write(run).await.map_err(Error::from_unit)?;
         let rows: BTreeMap<Uuid, _> = rows.into_iter().map(|r| (r.id, r)).collect();
-        let files = self.files().clone();
-        let removed = blocking(move || {
+        let clean = move |files: &Files| {
             let mut removed = files.clear_incoming()?;
             for (id, found) in files.scan()? {
                 let row = rows.get(&id);
@@ -63,8 +62,8 @@ impl Images {
                 }
             }
             Ok(removed)
-        })
-        .await?;
+        };
+        let removed = self.files().blocking(clean).await?;
         if uploads + removed > 0 {
             tracing::info!(uploads, files = removed, "cleaned up after interrupted uploads");
         }
@@ -77,8 +76,7 @@ impl Images {
     /// `Disk`, `Store`.
     pub async fn audit(&self) -> Result<Vec<Finding>> {
         let rows = self.store().read(store::image::all).await?;
-        let files = self.files().clone();
-        let mut found = blocking(move || files.scan()).await?;
+        let mut found = self.files().blocking(Files::scan).await?;
         let mut findings = Vec::new();
         for row in rows {
             let file = found.remove(&row.id).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Bytes into an image: from a client, which ends active or queued again, and from a host, which leaves a record.
 
 use crate::error::{Error, Result};
-use crate::files::{Incoming, blocking};
+use crate::files::Incoming;
 use crate::write::{Bounds, check_size, receive};
 use crate::{Images, modifiable};
 use driver_api::DiskFormat;
@@ -113,8 +113,7 @@ impl Images {
 
     async fn keep(&self, incoming: Incoming, id: Uuid) -> Result<()> {
         let _keeping = self.0.keeping.lock().await;
-        let files = self.files().clone();
-        blocking(move || files.keep(incoming, id)).await
+        self.files().blocking(move |files| files.keep(incoming, id)).await
     }
 
     /// saving → queued, without bytes. Whatever fails here the next start repairs.
@@ -148,12 +147,12 @@ impl Images {
         let bounds = self.bounds(format, true, None);
         let (incoming, written) = receive(self.files(), self.env().uuid(), bounds, reader).await?;
         let _keeping = self.0.keeping.lock().await;
-        let (files, record, name) = (self.files().clone(), written.clone(), self.env().uuid());
-        blocking(move || {
+        let (record, name) = (written.clone(), self.env().uuid());
+        let keep = move |files: &crate::files::Files| {
             files.keep(incoming, id)?;
             files.write_record(id, &record, name)
-        })
-        .await?;
+        };
+        self.files().blocking(keep).await?;
         Ok(written)
     }
 }

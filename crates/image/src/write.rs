@@ -94,8 +94,7 @@ pub(crate) async fn receive(
     bounds: Bounds,
     mut reader: impl AsyncRead + Send + Unpin,
 ) -> Result<(Incoming, Written)> {
-    let opened = files.clone();
-    let incoming = crate::files::blocking(move || opened.incoming(name)).await?;
+    let incoming = files.blocking(move |files| files.incoming(name)).await?;
     let limits = Limits { max_virtual_size: bounds.max_virtual_size };
     let inspector = bounds.inspect.then(|| Inspector::with_limits(bounds.format, limits));
     let work = Work { incoming, md5: Md5::new(), sha512: Sha512::new(), inspector, size: 0 };
@@ -108,9 +107,15 @@ pub(crate) async fn receive(
         let (mut work, spare) = side.rest().await?;
         filled.and_then(|()| check_size(total, bounds.max_size))?;
         if buffer.is_empty() {
-            return finish(work, bounds).await;
+            return finish(files, work, bounds).await;
         }
         let mut full = std::mem::replace(&mut buffer, spare);
+        if files.inline() {
+            work.take(&full)?;
+            full.clear();
+            side = Side::Rest(work, full);
+            continue;
+        }
         side = Side::Busy(tokio::task::spawn_blocking(move || {
             work.take(&full)?;
             full.clear();
@@ -150,14 +155,14 @@ pub(crate) fn check_size(size: u64, max: u64) -> Result<()> {
     Ok(())
 }
 
-async fn finish(work: Box<Work>, bounds: Bounds) -> Result<(Incoming, Written)> {
+async fn finish(files: &Files, work: Box<Work>, bounds: Bounds) -> Result<(Incoming, Written)> {
     if let Some(announced) = bounds.announced.filter(|n| *n != work.size) {
         return Err(Error::Incomplete(format!(
             "{} bytes of image data came, but {announced} were announced; send the image again.",
             work.size
         )));
     }
-    crate::files::blocking(move || {
+    let close = move |_: &Files| {
         let virtual_size = work.inspector.map(Inspector::finish).transpose()?.map(|i| i.virtual_size);
         let written = Written {
             format: bounds.format,
@@ -167,6 +172,6 @@ async fn finish(work: Box<Work>, bounds: Bounds) -> Result<(Incoming, Written)> 
             sha512: hex::encode(work.sha512.finalize()),
         };
         Ok((work.incoming, written))
-    })
-    .await
+    };
+    files.blocking(close).await
 }
