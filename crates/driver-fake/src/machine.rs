@@ -125,6 +125,11 @@ impl Machine {
         }
     }
 
+    /// Whether it answers.
+    pub fn is_reachable(&self) -> bool {
+        !self.lock().down
+    }
+
     /// The guest dies by itself.
     /// # Errors
     /// `NotFound`.
