@@ -2,9 +2,7 @@
 
 use crate::iso9660::{FileEntry, Volume, write_iso};
 use crate::network_data::network_data;
-use crate::openstack::{
-    HAVANA, LIBERTY, NEWTON_TWO, meta_data, vendor_data, vendor_data2, version_index,
-};
+use crate::openstack::{HAVANA, LIBERTY, NEWTON_TWO, meta_data, vendor_data, vendor_data2, version_index};
 use crate::{Guest, OPENSTACK_VERSIONS, ec2, pyjson};
 
 /// EC2 versions that are written; the older ones are skipped as `[api] config_drive_skip_versions` does by default.
@@ -16,10 +14,7 @@ pub fn config_drive_files(guest: &Guest) -> Vec<FileEntry> {
     let mut add = |path: String, contents: Vec<u8>| files.push(FileEntry { path, contents });
     for version in EC2_ON_DRIVE {
         if let Some(user_data) = &guest.user_data {
-            add(
-                format!("ec2/{version}/user-data"),
-                user_data.expose().to_vec(),
-            );
+            add(format!("ec2/{version}/user-data"), user_data.expose().to_vec());
         }
         if let Some(tree) = ec2::meta_data(guest, version) {
             add(format!("ec2/{version}/meta-data.json"), pyjson::dump(&tree));
@@ -45,10 +40,7 @@ pub fn config_drive_files(guest: &Guest) -> Vec<FileEntry> {
         }
     }
     for (number, file) in guest.files.iter().enumerate() {
-        add(
-            format!("openstack/content/{number:04}"),
-            file.contents.expose().to_vec(),
-        );
+        add(format!("openstack/content/{number:04}"), file.contents.expose().to_vec());
     }
     files
 }

@@ -39,10 +39,7 @@ impl Node {
         }
     }
     fn child(&self, name: &str) -> Option<&Node> {
-        self.entries()?
-            .into_iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, node)| node)
+        self.entries()?.into_iter().find(|(key, _)| *key == name).map(|(_, node)| node)
     }
     /// As `ec2_md_print`: a directory lists its sorted names, those of directories with a slash or, where it
     /// has one, by its `_name`.
@@ -55,16 +52,13 @@ impl Node {
             Node::Dict(_) | Node::Named(_) => {
                 let mut entries = self.entries().unwrap_or_default();
                 entries.sort_by_key(|(key, _)| *key);
-                let lines = entries
-                    .iter()
-                    .filter(|(key, _)| *key != "_name")
-                    .map(
-                        |(key, node)| match (node.entries().is_some(), node.child("_name")) {
-                            (true, Some(name)) => name.print(),
-                            (true, None) => format!("{key}/"),
-                            (false, _) => (*key).to_owned(),
-                        },
-                    );
+                let lines = entries.iter().filter(|(key, _)| *key != "_name").map(|(key, node)| {
+                    match (node.entries().is_some(), node.child("_name")) {
+                        (true, Some(name)) => name.print(),
+                        (true, None) => format!("{key}/"),
+                        (false, _) => (*key).to_owned(),
+                    }
+                });
                 lines.collect::<Vec<_>>().join("\n")
             }
         }
@@ -72,10 +66,7 @@ impl Node {
 }
 
 fn first_ipv4(nics: &[NicSpec]) -> Option<IpAddr> {
-    nics.iter()
-        .flat_map(|n| &n.fixed_ips)
-        .map(|f| f.ip)
-        .find(IpAddr::is_ipv4)
+    nics.iter().flat_map(|n| &n.fixed_ips).map(|f| f.ip).find(IpAddr::is_ipv4)
 }
 
 fn mapping(guest: &Guest) -> Node {
@@ -89,18 +80,10 @@ fn mapping(guest: &Guest) -> Node {
         ]),
         Some(root) => {
             let mut entries = vec![
-                (
-                    "ami".to_owned(),
-                    text(root.strip_prefix("/dev/").unwrap_or(root)),
-                ),
+                ("ami".to_owned(), text(root.strip_prefix("/dev/").unwrap_or(root))),
                 ("root".to_owned(), text(root)),
             ];
-            entries.extend(
-                guest
-                    .block_devices
-                    .iter()
-                    .map(|(name, device)| (name.clone(), text(device))),
-            );
+            entries.extend(guest.block_devices.iter().map(|(name, device)| (name.clone(), text(device))));
             Node::Named(entries)
         }
     }
@@ -126,36 +109,18 @@ pub(crate) fn meta_data(guest: &Guest, version: &str) -> Option<Node> {
         ("ami-manifest-path", text("FIXME")),
         ("instance-id", text(&guest.ec2.instance_id)),
         ("hostname", Node::Text(guest.fqdn())),
-        (
-            "local-ipv4",
-            Node::Text(
-                first_ipv4(&guest.nics)
-                    .map(|ip| ip.to_string())
-                    .unwrap_or_default(),
-            ),
-        ),
+        ("local-ipv4", Node::Text(first_ipv4(&guest.nics).map(|ip| ip.to_string()).unwrap_or_default())),
         ("reservation-id", text(&guest.reservation_id)),
         ("security-groups", Node::List(guest.security_groups.clone())),
     ];
     if let Some(key) = guest.public_keys.first() {
-        let entry = vec![
-            ("_name", Node::Text(format!("0={}", key.name))),
-            ("openssh-key", text(&key.data)),
-        ];
+        let entry = vec![("_name", Node::Text(format!("0={}", key.name))), ("openssh-key", text(&key.data))];
         out.push(("public-keys", Node::Dict(vec![("0", Node::Dict(entry))])));
     }
     if since("2007-01-19") {
         out.push(("local-hostname", Node::Text(guest.fqdn())));
         out.push(("public-hostname", Node::Text(guest.fqdn())));
-        out.push((
-            "public-ipv4",
-            Node::Text(
-                guest
-                    .floating_ipv4
-                    .map(|ip| ip.to_string())
-                    .unwrap_or_default(),
-            ),
-        ));
+        out.push(("public-ipv4", Node::Text(guest.floating_ipv4.map(|ip| ip.to_string()).unwrap_or_default())));
     }
     if since("2007-08-29") {
         out.push(("instance-type", text(&guest.instance_type)));
@@ -170,10 +135,7 @@ pub(crate) fn meta_data(guest: &Guest, version: &str) -> Option<Node> {
         }
     }
     if since("2008-02-01") {
-        out.push((
-            "placement",
-            Node::Dict(vec![("availability-zone", text(&guest.availability_zone))]),
-        ));
+        out.push(("placement", Node::Dict(vec![("availability-zone", text(&guest.availability_zone))])));
     }
     if since("2008-09-01") {
         out.push(("instance-action", text("none")));
@@ -195,9 +157,7 @@ pub fn ec2(guest: &Guest, path: &str) -> Option<Document> {
     match parts.next() {
         None if guest.user_data.is_some() => Some(Document::text("meta-data/\nuser-data")),
         None => Some(Document::text("meta-data/")),
-        Some("user-data") if parts.peek().is_none() => {
-            Some(Document::text(guest.user_data.as_ref()?.expose()))
-        }
+        Some("user-data") if parts.peek().is_none() => Some(Document::text(guest.user_data.as_ref()?.expose())),
         Some("meta-data") => {
             let mut node = &meta_data;
             for part in parts {

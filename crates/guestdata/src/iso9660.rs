@@ -73,29 +73,12 @@ impl Stamp {
     fn of(at: Timestamp) -> Stamp {
         let at = time::OffsetDateTime::from_unix_timestamp(at.0.div_euclid(1_000_000))
             .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-        Stamp {
-            year: at.year(),
-            rest: [
-                at.month() as u8,
-                at.day(),
-                at.hour(),
-                at.minute(),
-                at.second(),
-            ],
-        }
+        Stamp { year: at.year(), rest: [at.month() as u8, at.day(), at.hour(), at.minute(), at.second()] }
     }
     /// As in a directory record: 7 bytes.
     fn short(&self) -> [u8; 7] {
         let [month, day, hour, minute, second] = self.rest;
-        [
-            u8::try_from(self.year - 1900).unwrap_or(0),
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            0,
-        ]
+        [u8::try_from(self.year - 1900).unwrap_or(0), month, day, hour, minute, second, 0]
     }
     /// As in a volume descriptor: digits and an offset.
     fn long(&self) -> [u8; 17] {

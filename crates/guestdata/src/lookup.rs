@@ -18,28 +18,17 @@ pub struct Document {
 
 impl Document {
     pub(crate) fn text(bytes: impl Into<Vec<u8>>) -> Document {
-        Document {
-            content_type: TEXT,
-            bytes: bytes.into(),
-        }
+        Document { content_type: TEXT, bytes: bytes.into() }
     }
     pub(crate) fn json(bytes: Vec<u8>) -> Document {
-        Document {
-            content_type: JSON,
-            bytes,
-        }
+        Document { content_type: JSON, bytes }
     }
 }
 
 /// Only the size: a document may hold user data.
 impl std::fmt::Debug for Document {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Document({}, {} bytes)",
-            self.content_type,
-            self.bytes.len()
-        )
+        write!(f, "Document({}, {} bytes)", self.content_type, self.bytes.len())
     }
 }
 
@@ -63,12 +52,8 @@ fn decode(path: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|h| std::str::from_utf8(h).ok());
-        let byte = hex
-            .filter(|h| !h.starts_with('+'))
-            .and_then(|h| u8::from_str_radix(h, 16).ok());
+        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok());
+        let byte = hex.filter(|h| !h.starts_with('+')).and_then(|h| u8::from_str_radix(h, 16).ok());
         match (bytes[at], byte) {
             (b'%', Some(byte)) => {
                 out.push(byte);
@@ -107,10 +92,7 @@ mod tests {
 
     #[test]
     fn paths_are_normalised_as_python_does() {
-        assert_eq!(
-            parts("//openstack//latest/./x/../meta_data.json/"),
-            ["openstack", "latest", "meta_data.json"]
-        );
+        assert_eq!(parts("//openstack//latest/./x/../meta_data.json/"), ["openstack", "latest", "meta_data.json"]);
         assert_eq!(parts("/../.."), Vec::<String>::new());
         assert_eq!(parts("/lat%65st/%zz%+1"), ["latest", "%zz%+1"]);
         assert_eq!(parts("%2e%2e/a%2fb"), ["a", "b"]);

@@ -61,69 +61,29 @@ fn first(nic: &NicSpec, v4: bool) -> Option<(&SubnetSpec, &FixedIp)> {
     nic.fixed_ips
         .iter()
         .filter(|f| f.ip.is_ipv4() == v4)
-        .find_map(|f| {
-            nic.subnets
-                .iter()
-                .find(|s| s.id == f.subnet_id)
-                .map(|s| (s, f))
-        })
+        .find_map(|f| nic.subnets.iter().find(|s| s.id == f.subnet_id).map(|s| (s, f)))
 }
 
 fn dns(subnet: &SubnetSpec) -> Vec<Service> {
-    subnet
-        .dns
-        .iter()
-        .map(|address| Service {
-            r#type: "dns",
-            address: *address,
-        })
-        .collect()
+    subnet.dns.iter().map(|address| Service { r#type: "dns", address: *address }).collect()
 }
 
 fn routes(subnet: &SubnetSpec) -> Vec<Route> {
-    let route = |net: IpNet, gateway| Route {
-        network: net.network(),
-        netmask: net.netmask(),
-        gateway,
-    };
+    let route = |net: IpNet, gateway| Route { network: net.network(), netmask: net.netmask(), gateway };
     let default = subnet.gateway.map(|gateway| match gateway {
-        IpAddr::V4(_) => Route {
-            network: [0, 0, 0, 0].into(),
-            netmask: [0, 0, 0, 0].into(),
-            gateway,
-        },
-        IpAddr::V6(_) => Route {
-            network: [0u16; 8].into(),
-            netmask: [0u16; 8].into(),
-            gateway,
-        },
+        IpAddr::V4(_) => Route { network: [0, 0, 0, 0].into(), netmask: [0, 0, 0, 0].into(), gateway },
+        IpAddr::V6(_) => Route { network: [0u16; 8].into(), netmask: [0u16; 8].into(), gateway },
     });
-    default
-        .into_iter()
-        .chain(
-            subnet
-                .routes
-                .iter()
-                .map(|r| route(r.destination, r.nexthop)),
-        )
-        .collect()
+    default.into_iter().chain(subnet.routes.iter().map(|r| route(r.destination, r.nexthop))).collect()
 }
 
 fn network(nic: &NicSpec, number: usize, link: &str, subnet: &SubnetSpec, ip: IpAddr) -> Network {
-    let (by_dhcp, fixed) = if ip.is_ipv4() {
-        ("ipv4_dhcp", "ipv4")
-    } else {
-        ("ipv6_dhcp", "ipv6")
-    };
+    let (by_dhcp, fixed) = if ip.is_ipv4() { ("ipv4_dhcp", "ipv4") } else { ("ipv6_dhcp", "ipv6") };
     Network {
         id: format!("network{number}"),
         r#type: if subnet.dhcp { by_dhcp } else { fixed },
         link: link.to_owned(),
-        fixed: (!subnet.dhcp).then(|| Fixed {
-            ip_address: ip,
-            netmask: subnet.cidr.netmask(),
-            routes: routes(subnet),
-        }),
+        fixed: (!subnet.dhcp).then(|| Fixed { ip_address: ip, netmask: subnet.cidr.netmask(), routes: routes(subnet) }),
         network_id: nic.network_id.to_string(),
         services: (!subnet.dhcp).then(|| dns(subnet)),
     }
@@ -136,18 +96,12 @@ pub(crate) fn network_data(nics: &[NicSpec]) -> Vec<u8> {
     }
     let mut data = NetworkData::default();
     for nic in nics {
-        let subnets: Vec<_> = [first(nic, true), first(nic, false)]
-            .into_iter()
-            .flatten()
-            .collect();
+        let subnets: Vec<_> = [first(nic, true), first(nic, false)].into_iter().flatten().collect();
         if subnets.is_empty() {
             continue;
         }
-        let link = if nic.device.is_empty() {
-            format!("tap{}", &nic.port_id.to_string()[..11])
-        } else {
-            nic.device.clone()
-        };
+        let link =
+            if nic.device.is_empty() { format!("tap{}", &nic.port_id.to_string()[..11]) } else { nic.device.clone() };
         // Nova leaves the MTU to DHCP where a DHCP server answers.
         let served = subnets.iter().any(|(s, _)| s.dhcp && s.dhcp_ip.is_some());
         data.links.push(Link {
@@ -158,8 +112,7 @@ pub(crate) fn network_data(nics: &[NicSpec]) -> Vec<u8> {
             ethernet_mac_address: nic.mac.clone(),
         });
         for (subnet, fixed) in subnets {
-            data.networks
-                .push(network(nic, data.networks.len(), &link, subnet, fixed.ip));
+            data.networks.push(network(nic, data.networks.len(), &link, subnet, fixed.ip));
             for service in dns(subnet) {
                 if !data.services.contains(&service) {
                     data.services.push(service);

@@ -92,10 +92,7 @@ pub(crate) fn meta_data(guest: &Guest, version: usize, drive: bool) -> Vec<u8> {
         .iter()
         .enumerate()
         .filter(|_| drive)
-        .map(|(n, f)| FileEntry {
-            path: &f.path,
-            content_path: format!("/content/{n:04}"),
-        });
+        .map(|(n, f)| FileEntry { path: &f.path, content_path: format!("/content/{n:04}") });
     pyjson::dump(&MetaData {
         uuid: guest.id.to_string(),
         meta: (!guest.metadata.is_empty()).then_some(&guest.metadata),
@@ -145,12 +142,7 @@ fn listing(guest: &Guest, version: usize) -> String {
         (LIBERTY, "network_data.json"),
         (NEWTON_TWO, "vendor_data2.json"),
     ];
-    names.extend(
-        later
-            .into_iter()
-            .filter(|(since, _)| version >= *since)
-            .map(|(_, name)| name),
-    );
+    names.extend(later.into_iter().filter(|(since, _)| version >= *since).map(|(_, name)| name));
     names.join("\n")
 }
 
@@ -171,13 +163,9 @@ pub fn openstack(guest: &Guest, path: &str) -> Option<Document> {
         [] => Document::text(listing(guest, version)),
         ["meta_data.json"] => Document::json(meta_data(guest, version, false)),
         ["user_data"] => Document::text(guest.user_data.as_ref()?.expose()),
-        ["password"] if version >= GRIZZLY => Document::text(
-            guest
-                .password
-                .as_ref()
-                .map(|p| p.expose().to_vec())
-                .unwrap_or_default(),
-        ),
+        ["password"] if version >= GRIZZLY => {
+            Document::text(guest.password.as_ref().map(|p| p.expose().to_vec()).unwrap_or_default())
+        }
         ["vendor_data.json"] if version >= HAVANA => Document::json(vendor_data(guest)),
         ["vendor_data2.json"] if version >= NEWTON_TWO => Document::json(vendor_data2(guest)),
         // Nova serves it in every version although it lists it only from Liberty on, and labels it as text.

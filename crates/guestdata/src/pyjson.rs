@@ -8,36 +8,16 @@ use std::io::{self, Write};
 struct Python;
 
 impl Formatter for Python {
-    fn begin_array_value<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
     }
-    fn begin_object_key<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
     }
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b": ")
     }
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         for c in fragment.chars() {
             if (' '..='~').contains(&c) {
                 writer.write_all(&[c as u8])?;
@@ -66,12 +46,8 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_python() {
-        let value =
-            serde_json::json!({"a": [1, "é\u{1F600}\n\u{7f}"], "b": {}, "c": null, "d": []});
+        let value = serde_json::json!({"a": [1, "é\u{1F600}\n\u{7f}"], "b": {}, "c": null, "d": []});
         let text = String::from_utf8(dump(&value)).unwrap_or_default();
-        assert_eq!(
-            text,
-            "{\"a\": [1, \"\\u00e9\\ud83d\\ude00\\n\\u007f\"], \"b\": {}, \"c\": null, \"d\": []}"
-        );
+        assert_eq!(text, "{\"a\": [1, \"\\u00e9\\ud83d\\ude00\\n\\u007f\"], \"b\": {}, \"c\": null, \"d\": []}");
     }
 }

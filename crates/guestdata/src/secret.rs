@@ -38,10 +38,7 @@ impl Serialize for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        STANDARD
-            .decode(text.as_bytes())
-            .map(Secret)
-            .map_err(serde::de::Error::custom)
+        STANDARD.decode(text.as_bytes()).map(Secret).map_err(serde::de::Error::custom)
     }
 }
 
@@ -55,9 +52,6 @@ mod tests {
         let secret = Secret::new(*b"hunter2\xff");
         assert_eq!(format!("{secret:?}"), "Secret(8 bytes)");
         let text = serde_json::to_string(&secret).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Secret>(&text).unwrap().expose(),
-            b"hunter2\xff"
-        );
+        assert_eq!(serde_json::from_str::<Secret>(&text).unwrap().expose(), b"hunter2\xff");
     }
 }

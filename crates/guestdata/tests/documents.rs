@@ -2,9 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use driver_api::{FixedIp, NetworkSegment, NicSpec, Route, SubnetSpec, Timestamp};
-use guestdata::{
-    Ec2Ids, Guest, InjectedFile, PublicKey, Secret, config_drive, config_drive_files, lookup,
-};
+use guestdata::{Ec2Ids, Guest, InjectedFile, PublicKey, Secret, config_drive, config_drive_files, lookup};
 use std::collections::BTreeMap;
 use std::process::Command;
 use uuid::Uuid;
@@ -21,14 +19,8 @@ fn nic(dhcp: bool) -> NicSpec {
         device: String::new(),
         model: None,
         fixed_ips: vec![
-            FixedIp {
-                subnet_id: subnet,
-                ip: "10.20.0.5".parse().unwrap(),
-            },
-            FixedIp {
-                subnet_id: subnet6,
-                ip: "fd00::5".parse().unwrap(),
-            },
+            FixedIp { subnet_id: subnet, ip: "10.20.0.5".parse().unwrap() },
+            FixedIp { subnet_id: subnet6, ip: "fd00::5".parse().unwrap() },
         ],
         allowed_pairs: Vec::new(),
         subnets: vec![
@@ -54,11 +46,7 @@ fn nic(dhcp: bool) -> NicSpec {
                 dhcp_ip: None,
             },
         ],
-        segment: NetworkSegment::Vxlan {
-            vni: 7,
-            peers: Vec::new(),
-            host_gateway: false,
-        },
+        segment: NetworkSegment::Vxlan { vni: 7, peers: Vec::new(), host_gateway: false },
         port_security: true,
         rules: Vec::new(),
         admin_up: true,
@@ -75,18 +63,11 @@ fn guest() -> Guest {
         project_id: "f7ac731cc11f40efbc03a9f9e1d1d21f".to_owned(),
         availability_zone: "nova".to_owned(),
         reservation_id: "r-12345678".to_owned(),
-        public_keys: vec![PublicKey {
-            name: "mykey".into(),
-            kind: "ssh".into(),
-            data: "ssh-rsa AAAA== x\n".into(),
-        }],
+        public_keys: vec![PublicKey { name: "mykey".into(), kind: "ssh".into(), data: "ssh-rsa AAAA== x\n".into() }],
         user_data: Some(Secret::new(*b"#!/bin/sh\n\xff")),
         admin_pass: Some(Secret::new(*b"topsecret")),
         metadata: BTreeMap::from([("role".to_owned(), "web".to_owned())]),
-        files: vec![InjectedFile {
-            path: "/etc/motd".into(),
-            contents: Secret::new(*b"hello"),
-        }],
+        files: vec![InjectedFile { path: "/etc/motd".into(), contents: Secret::new(*b"hello") }],
         instance_type: "m1.tiny".to_owned(),
         nics: vec![nic(true)],
         created: Timestamp(1_753_000_000_000_000),
@@ -113,34 +94,15 @@ fn meta_data_json_has_novas_fields_in_novas_order() {
     );
     assert_eq!(text("/openstack/latest/meta_data.json").unwrap(), expected);
     let folsom = text("/openstack/2012-08-10/meta_data.json").unwrap();
-    assert!(
-        folsom.ends_with(r#""availability_zone": "nova"}"#),
-        "{folsom}"
-    );
-    assert_eq!(
-        lookup(&guest(), "/openstack/latest/meta_data.json")
-            .unwrap()
-            .content_type,
-        "application/json"
-    );
+    assert!(folsom.ends_with(r#""availability_zone": "nova"}"#), "{folsom}");
+    assert_eq!(lookup(&guest(), "/openstack/latest/meta_data.json").unwrap().content_type, "application/json");
 }
 
 #[test]
 fn versions_and_listings() {
-    assert!(
-        text("/openstack")
-            .unwrap()
-            .starts_with("2012-08-10\n2013-04-04\n")
-    );
-    assert!(
-        text("/openstack/")
-            .unwrap()
-            .ends_with("\n2025-04-04\nlatest")
-    );
-    assert_eq!(
-        text("/openstack/2012-08-10").unwrap(),
-        "meta_data.json\nuser_data"
-    );
+    assert!(text("/openstack").unwrap().starts_with("2012-08-10\n2013-04-04\n"));
+    assert!(text("/openstack/").unwrap().ends_with("\n2025-04-04\nlatest"));
+    assert_eq!(text("/openstack/2012-08-10").unwrap(), "meta_data.json\nuser_data");
     assert_eq!(
         text("/openstack/latest/").unwrap(),
         "meta_data.json\nuser_data\npassword\nvendor_data.json\nnetwork_data.json\nvendor_data2.json"
@@ -174,27 +136,13 @@ fn what_is_not_there_is_not_found() {
 
 #[test]
 fn user_data_is_bytes_and_secrets_stay_off_the_network() {
-    assert_eq!(
-        lookup(&guest(), "/openstack/latest/user_data")
-            .unwrap()
-            .bytes,
-        b"#!/bin/sh\n\xff"
-    );
-    assert_eq!(
-        lookup(&guest(), "/latest/user-data").unwrap().bytes,
-        b"#!/bin/sh\n\xff"
-    );
+    assert_eq!(lookup(&guest(), "/openstack/latest/user_data").unwrap().bytes, b"#!/bin/sh\n\xff");
+    assert_eq!(lookup(&guest(), "/latest/user-data").unwrap().bytes, b"#!/bin/sh\n\xff");
     let served = text("/openstack/latest/meta_data.json").unwrap();
-    assert!(
-        !served.contains("topsecret") && !served.contains("motd"),
-        "{served}"
-    );
+    assert!(!served.contains("topsecret") && !served.contains("motd"), "{served}");
     assert_eq!(text("/openstack/latest/password").unwrap(), "");
     assert!(!format!("{:?}", guest()).contains("topsecret"));
-    let without = Guest {
-        user_data: None,
-        ..guest()
-    };
+    let without = Guest { user_data: None, ..guest() };
     assert_eq!(lookup(&without, "/openstack/latest/user_data"), None);
     assert_eq!(lookup(&without, "/latest/user-data"), None);
     assert_eq!(lookup(&without, "/latest").unwrap().bytes, b"meta-data/");
@@ -203,20 +151,9 @@ fn user_data_is_bytes_and_secrets_stay_off_the_network() {
 #[test]
 fn vendor_data_is_static_and_defaults_to_an_empty_object() {
     assert_eq!(text("/openstack/latest/vendor_data.json").unwrap(), "{}");
-    assert_eq!(
-        text("/openstack/latest/vendor_data2.json").unwrap(),
-        r#"{"static": {}}"#
-    );
-    let guest = Guest {
-        vendor_data: serde_json::json!({"a": 1}),
-        ..guest()
-    };
-    assert_eq!(
-        lookup(&guest, "/openstack/latest/vendor_data2.json")
-            .unwrap()
-            .bytes,
-        br#"{"static": {"a": 1}}"#
-    );
+    assert_eq!(text("/openstack/latest/vendor_data2.json").unwrap(), r#"{"static": {}}"#);
+    let guest = Guest { vendor_data: serde_json::json!({"a": 1}), ..guest() };
+    assert_eq!(lookup(&guest, "/openstack/latest/vendor_data2.json").unwrap().bytes, br#"{"static": {"a": 1}}"#);
 }
 
 #[test]
@@ -237,13 +174,8 @@ fn network_data_of_dhcp_and_of_fixed_addresses() {
             link("null")
         )
     );
-    let guest = Guest {
-        nics: vec![nic(false)],
-        ..guest()
-    };
-    let fixed = lookup(&guest, "/openstack/latest/network_data.json")
-        .unwrap()
-        .bytes;
+    let guest = Guest { nics: vec![nic(false)], ..guest() };
+    let fixed = lookup(&guest, "/openstack/latest/network_data.json").unwrap().bytes;
     assert_eq!(
         String::from_utf8(fixed).unwrap(),
         format!(
@@ -251,16 +183,8 @@ fn network_data_of_dhcp_and_of_fixed_addresses() {
             link("1450")
         )
     );
-    let none = Guest {
-        nics: Vec::new(),
-        ..guest
-    };
-    assert_eq!(
-        lookup(&none, "/openstack/latest/network_data.json")
-            .unwrap()
-            .bytes,
-        b"{}"
-    );
+    let none = Guest { nics: Vec::new(), ..guest };
+    assert_eq!(lookup(&none, "/openstack/latest/network_data.json").unwrap().bytes, b"{}");
 }
 
 #[test]
@@ -290,26 +214,17 @@ fn the_ec2_tree() {
         ("ami-launch-index", "0"),
     ] {
         for prefix in ["/latest", "/2009-04-04", "/ec2/latest", "ec2/2009-04-04"] {
-            assert_eq!(
-                text(&format!("{prefix}/meta-data/{path}")).as_deref(),
-                Some(value),
-                "{prefix} {path}"
-            );
+            assert_eq!(text(&format!("{prefix}/meta-data/{path}")).as_deref(), Some(value), "{prefix} {path}");
         }
     }
     let oldest = text("/1.0/meta-data").unwrap();
-    assert!(
-        !oldest.contains("placement") && !oldest.contains("instance-type"),
-        "{oldest}"
-    );
+    assert!(!oldest.contains("placement") && !oldest.contains("instance-type"), "{oldest}");
 }
 
 #[test]
 fn the_drive_holds_the_documents_with_password_and_files() {
-    let files: BTreeMap<String, Vec<u8>> = config_drive_files(&guest())
-        .into_iter()
-        .map(|f| (f.path, f.contents))
-        .collect();
+    let files: BTreeMap<String, Vec<u8>> =
+        config_drive_files(&guest()).into_iter().map(|f| (f.path, f.contents)).collect();
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     for name in [
         "ec2/2009-04-04/meta-data.json",
@@ -325,15 +240,10 @@ fn the_drive_holds_the_documents_with_password_and_files() {
         assert!(names.contains(&name), "no {name} in {names:?}");
     }
     assert!(!names.contains(&"openstack/2012-08-10/network_data.json"));
-    let latest: serde_json::Value =
-        serde_json::from_slice(&files["openstack/latest/meta_data.json"]).unwrap();
+    let latest: serde_json::Value = serde_json::from_slice(&files["openstack/latest/meta_data.json"]).unwrap();
     assert_eq!(latest["admin_pass"], "topsecret");
-    assert_eq!(
-        latest["files"],
-        serde_json::json!([{"path": "/etc/motd", "content_path": "/content/0000"}])
-    );
-    let ec2: serde_json::Value =
-        serde_json::from_slice(&files["ec2/latest/meta-data.json"]).unwrap();
+    assert_eq!(latest["files"], serde_json::json!([{"path": "/etc/motd", "content_path": "/content/0000"}]));
+    let ec2: serde_json::Value = serde_json::from_slice(&files["ec2/latest/meta-data.json"]).unwrap();
     assert_eq!(ec2["public-keys"]["0"]["_name"], "0=mykey");
     assert_eq!(ec2["block-device-mapping"]["root"], "/dev/vda");
 }
@@ -343,23 +253,10 @@ fn a_reader_of_iso_9660_finds_the_drive() {
     let dir = tempfile::tempdir().unwrap();
     let iso = dir.path().join("drive");
     std::fs::write(&iso, config_drive(&guest())).unwrap();
-    let out = Command::new("bsdtar")
-        .arg("-xf")
-        .arg(&iso)
-        .arg("-C")
-        .arg(dir.path())
-        .status();
-    assert!(
-        out.expect("bsdtar (package libarchive-tools) is installed")
-            .success()
-    );
+    let out = Command::new("bsdtar").arg("-xf").arg(&iso).arg("-C").arg(dir.path()).status();
+    assert!(out.expect("bsdtar (package libarchive-tools) is installed").success());
     for file in config_drive_files(&guest()) {
-        assert_eq!(
-            std::fs::read(dir.path().join(&file.path)).unwrap(),
-            file.contents,
-            "{}",
-            file.path
-        );
+        assert_eq!(std::fs::read(dir.path().join(&file.path)).unwrap(), file.contents, "{}", file.path);
     }
 }
 

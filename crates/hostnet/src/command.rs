@@ -34,63 +34,39 @@ async fn run(program: &str, arguments: &[&str], input: &str) -> Result<Vec<u8>> 
     };
     let out = tokio::time::timeout(PATIENCE, work)
         .await
-        .map_err(|_| Error::Command {
-            program: what(),
-            message: "did not end in time".to_owned(),
-        })?
+        .map_err(|_| Error::Command { program: what(), message: "did not end in time".to_owned() })?
         .map_err(Error::io(what()))?;
     if out.status.success() {
         return Ok(out.stdout);
     }
     let mut message = String::from_utf8_lossy(&out.stderr).trim().to_owned();
     // `Command failed -:3`: name the command as well.
-    let failed = message
-        .rsplit_once("-:")
-        .and_then(|(_, n)| n.trim().parse::<usize>().ok());
+    let failed = message.rsplit_once("-:").and_then(|(_, n)| n.trim().parse::<usize>().ok());
     if let Some(line) = failed.and_then(|n| input.lines().nth(n.checked_sub(1)?)) {
         message = format!("{message}: {line}");
     }
-    Err(Error::Command {
-        program: what(),
-        message,
-    })
+    Err(Error::Command { program: what(), message })
 }
 
 /// Runs `ip` in a namespace and reads the JSON it prints.
-pub(crate) async fn ip_json<T: DeserializeOwned>(
-    ns: Option<&str>,
-    arguments: &[&str],
-) -> Result<T> {
+pub(crate) async fn ip_json<T: DeserializeOwned>(ns: Option<&str>, arguments: &[&str]) -> Result<T> {
     json("ip", ns, arguments).await
 }
 
 /// Runs `bridge` in a namespace and reads the JSON it prints.
-pub(crate) async fn bridge_json<T: DeserializeOwned>(
-    ns: Option<&str>,
-    arguments: &[&str],
-) -> Result<T> {
+pub(crate) async fn bridge_json<T: DeserializeOwned>(ns: Option<&str>, arguments: &[&str]) -> Result<T> {
     json("bridge", ns, arguments).await
 }
 
-async fn json<T: DeserializeOwned>(
-    program: &str,
-    ns: Option<&str>,
-    arguments: &[&str],
-) -> Result<T> {
+async fn json<T: DeserializeOwned>(program: &str, ns: Option<&str>, arguments: &[&str]) -> Result<T> {
     let mut all = vec!["-j"];
     all.extend(ns.iter().flat_map(|ns| ["-n", ns]));
     all.extend(arguments);
     let out = run(program, &all, "").await?;
     // Nothing to list is printed as nothing by some versions.
-    let text = if out.trim_ascii().is_empty() {
-        b"[]".as_slice()
-    } else {
-        out.as_slice()
-    };
-    serde_json::from_slice(text).map_err(|source| Error::Output {
-        program: format!("{program} {}", all.join(" ")),
-        source,
-    })
+    let text = if out.trim_ascii().is_empty() { b"[]".as_slice() } else { out.as_slice() };
+    serde_json::from_slice(text)
+        .map_err(|source| Error::Output { program: format!("{program} {}", all.join(" ")), source })
 }
 
 /// Runs many `ip` commands in a namespace; the first that fails ends it.
@@ -109,9 +85,7 @@ async fn batch(program: &str, ns: Option<&str>, lines: &[String]) -> Result<()> 
     }
     let mut arguments: Vec<&str> = ns.iter().flat_map(|ns| ["-n", ns]).collect();
     arguments.extend(["-batch", "-"]);
-    run(program, &arguments, &(lines.join("\n") + "\n"))
-        .await
-        .map(drop)
+    run(program, &arguments, &(lines.join("\n") + "\n")).await.map(drop)
 }
 
 /// Runs one `ip` command that concerns the machine's list of namespaces.
@@ -143,18 +117,12 @@ pub(crate) async fn nft(ns: Option<&str>, script: &str) -> Result<()> {
 }
 
 /// What `nft -j` lists, without the elements of sets.
-pub(crate) async fn nft_list(
-    ns: Option<&str>,
-    arguments: &[&str],
-) -> Result<Vec<serde_json::Value>> {
+pub(crate) async fn nft_list(ns: Option<&str>, arguments: &[&str]) -> Result<Vec<serde_json::Value>> {
     let mut all = vec!["-j", "-t", "list"];
     all.extend(arguments);
     let out = nft_in(ns, &all, "").await?;
     let mut value: serde_json::Value =
-        serde_json::from_slice(&out).map_err(|source| Error::Output {
-            program: "nft list".to_owned(),
-            source,
-        })?;
+        serde_json::from_slice(&out).map_err(|source| Error::Output { program: "nft list".to_owned(), source })?;
     match value["nftables"].take() {
         serde_json::Value::Array(list) => Ok(list),
         _ => Ok(Vec::new()),

@@ -21,24 +21,14 @@ fn wanted(tunnel: &Tunnel) -> BTreeSet<(Mac, IpAddr)> {
     let mut out = BTreeSet::new();
     for peer in &tunnel.peers {
         out.insert((FLOOD, peer.vtep));
-        out.extend(
-            peer.ports
-                .iter()
-                .filter_map(|(mac, _)| Some((Mac::parse(mac)?, peer.vtep))),
-        );
+        out.extend(peer.ports.iter().filter_map(|(mac, _)| Some((Mac::parse(mac)?, peer.vtep))));
     }
     out
 }
 
 /// The commands that lead from what is to what shall be: first away, so that a MAC may change its host.
-fn commands(
-    device: &str,
-    present: &BTreeSet<(Mac, IpAddr)>,
-    wanted: &BTreeSet<(Mac, IpAddr)>,
-) -> Vec<String> {
-    let remove = present
-        .difference(wanted)
-        .map(|(mac, dst)| format!("fdb del {mac} dev {device} dst {dst} self"));
+fn commands(device: &str, present: &BTreeSet<(Mac, IpAddr)>, wanted: &BTreeSet<(Mac, IpAddr)>) -> Vec<String> {
+    let remove = present.difference(wanted).map(|(mac, dst)| format!("fdb del {mac} dev {device} dst {dst} self"));
     let add = wanted.difference(present).map(|(mac, dst)| {
         // Several destinations may share the flood entry; every other MAC has one.
         let verb = if *mac == FLOOD { "append" } else { "replace" };
@@ -50,10 +40,7 @@ fn commands(
 /// Makes the entries of a tunnel those that its peers need.
 pub(crate) async fn apply(ns: Option<&str>, tunnel: &Tunnel) -> Result<()> {
     let list: Vec<Entry> = bridge_json(ns, &["fdb", "show", "dev", &tunnel.device]).await?;
-    let present = list
-        .into_iter()
-        .filter_map(|e| Some((Mac::parse(&e.mac)?, e.dst?)))
-        .collect();
+    let present = list.into_iter().filter_map(|e| Some((Mac::parse(&e.mac)?, e.dst?))).collect();
     bridge_batch(ns, &commands(&tunnel.device, &present, &wanted(tunnel))).await
 }
 
@@ -71,12 +58,7 @@ mod tests {
             vtep: ip(n),
             ports: macs.iter().map(|m| ((*m).to_owned(), Vec::new())).collect(),
         };
-        let tunnel = |peers| Tunnel {
-            device: "kx1".to_owned(),
-            vni: 1,
-            local: ip(1),
-            peers,
-        };
+        let tunnel = |peers| Tunnel { device: "kx1".to_owned(), vni: 1, local: ip(1), peers };
         let before = wanted(&tunnel(vec![peer(2, &[mac]), peer(3, &[])]));
         let after = wanted(&tunnel(vec![peer(2, &[]), peer(4, &[mac])]));
         assert_eq!(

@@ -51,14 +51,8 @@ pub struct HostNet {
 
 impl std::fmt::Debug for HostNet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let HostNetOptions {
-            host, netns, vtep, ..
-        } = &self.options;
-        f.debug_struct("HostNet")
-            .field("host", host)
-            .field("netns", netns)
-            .field("vtep", vtep)
-            .finish_non_exhaustive()
+        let HostNetOptions { host, netns, vtep, .. } = &self.options;
+        f.debug_struct("HostNet").field("host", host).field("netns", netns).field("vtep", vtep).finish_non_exhaustive()
     }
 }
 
@@ -84,9 +78,7 @@ struct State {
 
 impl State {
     fn ports_of(&self, network: Uuid) -> impl Iterator<Item = &Port> {
-        self.ports
-            .values()
-            .filter(move |p| p.nic.network_id == network)
+        self.ports.values().filter(move |p| p.nic.network_id == network)
     }
 }
 
@@ -106,12 +98,7 @@ impl HostNet {
         })
         .await?;
         let prefix = names::namespace_prefix(&options.host, options.netns.as_deref());
-        Ok(HostNet {
-            options,
-            prefix,
-            state: Mutex::default(),
-            _owner: owner,
-        })
+        Ok(HostNet { options, prefix, state: Mutex::default(), _owner: owner })
     }
 
     fn ns(&self) -> Option<&str> {
@@ -119,19 +106,8 @@ impl HostNet {
     }
 
     fn plan(&self, nic: &NicSpec) -> Result<NetPlan> {
-        let HostNetOptions {
-            vtep,
-            physical_networks,
-            ..
-        } = &self.options;
-        NetPlan::new(
-            nic,
-            &Host {
-                namespace_prefix: &self.prefix,
-                vtep: *vtep,
-                physical_networks,
-            },
-        )
+        let HostNetOptions { vtep, physical_networks, .. } = &self.options;
+        NetPlan::new(nic, &Host { namespace_prefix: &self.prefix, vtep: *vtep, physical_networks })
     }
 
     /// Makes the host have exactly these interfaces, those of all instances on it, and removes whatever else it had
@@ -172,10 +148,7 @@ impl HostNet {
     /// If one cannot be wired; call [`HostNet::unplug`] then.
     pub async fn plug(&self, nics: &[NicSpec]) -> Result<()> {
         let ports = nics.iter().map(Port::new).collect::<Result<Vec<_>>>()?;
-        let plans = nics
-            .iter()
-            .map(|n| self.plan(n).map(|p| (p.id, p)))
-            .collect::<Result<BTreeMap<_, _>>>()?;
+        let plans = nics.iter().map(|n| self.plan(n).map(|p| (p.id, p))).collect::<Result<BTreeMap<_, _>>>()?;
         let mut state = self.state.lock().await;
         self.apply(&mut state, ports, plans, None).await
     }
@@ -186,18 +159,9 @@ impl HostNet {
     /// If a change cannot be made.
     pub async fn refresh(&self, nics: &[NicSpec]) -> Result<()> {
         let mut state = self.state.lock().await;
-        let known: Vec<&NicSpec> = nics
-            .iter()
-            .filter(|n| state.ports.contains_key(&n.port_id))
-            .collect();
-        let ports = known
-            .iter()
-            .map(|n| Port::new(n))
-            .collect::<Result<Vec<_>>>()?;
-        let plans = known
-            .iter()
-            .map(|n| self.plan(n).map(|p| (p.id, p)))
-            .collect::<Result<BTreeMap<_, _>>>()?;
+        let known: Vec<&NicSpec> = nics.iter().filter(|n| state.ports.contains_key(&n.port_id)).collect();
+        let ports = known.iter().map(|n| Port::new(n)).collect::<Result<Vec<_>>>()?;
+        let plans = known.iter().map(|n| self.plan(n).map(|p| (p.id, p))).collect::<Result<BTreeMap<_, _>>>()?;
         self.apply(&mut state, ports, plans, None).await
     }
 
@@ -215,24 +179,14 @@ impl HostNet {
     pub async fn audit(&self) -> Result<Vec<String>> {
         let _state = self.state.lock().await;
         let links = links::read(self.ns()).await?;
-        let bridges: BTreeSet<&str> = links
-            .values()
-            .filter(|l| l.is_bridge() && l.ours())
-            .map(|l| l.ifname.as_str())
-            .collect();
+        let bridges: BTreeSet<&str> =
+            links.values().filter(|l| l.is_bridge() && l.ours()).map(|l| l.ifname.as_str()).collect();
         let member = |l: &links::Link| l.master.as_deref().is_some_and(|m| bridges.contains(m));
-        let mut out: Vec<String> = links
-            .values()
-            .filter(|l| l.ours() || member(l))
-            .map(|l| l.ifname.clone())
-            .collect();
+        let mut out: Vec<String> = links.values().filter(|l| l.ours() || member(l)).map(|l| l.ifname.clone()).collect();
         out.extend(netns::list(&self.prefix).await?);
         for table in nft_list(self.ns(), &["tables"]).await? {
             if table["table"]["name"] == TABLE {
-                out.push(format!(
-                    "{} {TABLE}",
-                    table["table"]["family"].as_str().unwrap_or_default()
-                ));
+                out.push(format!("{} {TABLE}", table["table"]["family"].as_str().unwrap_or_default()));
             }
         }
         out.sort();

@@ -93,9 +93,5 @@ pub(crate) struct Address {
 /// Addresses of a namespace by interface.
 pub(crate) async fn addresses(ns: Option<&str>) -> Result<BTreeMap<String, Vec<Address>>> {
     let list: Vec<Addresses> = ip_json(ns, &["addr", "show"]).await?;
-    Ok(list
-        .into_iter()
-        .filter(|a| !a.ifname.is_empty())
-        .map(|a| (a.ifname, a.addr_info))
-        .collect())
+    Ok(list.into_iter().filter(|a| !a.ifname.is_empty()).map(|a| (a.ifname, a.addr_info)).collect())
 }

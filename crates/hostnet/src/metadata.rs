@@ -32,19 +32,15 @@ const HEAD: Duration = Duration::from_secs(10);
 
 /// Opens the listener; must run inside the namespace.
 pub(crate) fn open() -> Result<std::net::TcpListener> {
-    socket2::Socket::new(
-        socket2::Domain::IPV4,
-        socket2::Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )
-    .and_then(|socket| {
-        socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddr::from((METADATA_IP, 80)).into())?;
-        socket.listen(128)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    })
-    .map_err(Error::io("cannot open the metadata service's socket"))
+    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, Some(socket2::Protocol::TCP))
+        .and_then(|socket| {
+            socket.set_reuse_address(true)?;
+            socket.bind(&SocketAddr::from((METADATA_IP, 80)).into())?;
+            socket.listen(128)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket.into())
+        })
+        .map_err(Error::io("cannot open the metadata service's socket"))
 }
 
 /// Connections by address. A guard takes its own out again.
@@ -88,8 +84,7 @@ pub(crate) async fn serve(
     network: Uuid,
     source: Arc<dyn MetadataSource>,
 ) -> Result<()> {
-    let listener = TcpListener::from_std(listener)
-        .map_err(Error::io("cannot use the metadata service's socket"))?;
+    let listener = TcpListener::from_std(listener).map_err(Error::io("cannot use the metadata service's socket"))?;
     let counts = Counts::default();
     let mut connections = JoinSet::new();
     loop {
@@ -109,9 +104,7 @@ pub(crate) async fn serve(
         connections.spawn(async move {
             let service = hyper::service::service_fn(move |request| {
                 let source = Arc::clone(&source);
-                async move {
-                    Ok::<_, Infallible>(answer(request, network, peer.ip(), source.as_ref()).await)
-                }
+                async move { Ok::<_, Infallible>(answer(request, network, peer.ip(), source.as_ref()).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -128,20 +121,12 @@ pub(crate) async fn serve(
 fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text.to_owned())));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=UTF-8"),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     response
 }
 
 /// The answer to one request that came from `ip`.
-async fn answer<B>(
-    request: Request<B>,
-    network: Uuid,
-    ip: IpAddr,
-    source: &dyn MetadataSource,
-) -> Response<Full<Bytes>>
+async fn answer<B>(request: Request<B>, network: Uuid, ip: IpAddr, source: &dyn MetadataSource) -> Response<Full<Bytes>>
 where
     B: hyper::body::Body + Send,
     B::Data: Send,
@@ -161,24 +146,15 @@ where
     };
     if method != Method::GET && method != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "GET only is supported.");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let mut response = Response::new(Full::new(Bytes::from(document.bytes)));
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(document.content_type),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(document.content_type));
     response
 }
 
-async fn set_password<B>(
-    request: Request<B>,
-    guest: &Guest,
-    source: &dyn MetadataSource,
-) -> Response<Full<Bytes>>
+async fn set_password<B>(request: Request<B>, guest: &Guest, source: &dyn MetadataSource) -> Response<Full<Bytes>>
 where
     B: hyper::body::Body + Send,
     B::Data: Send,
@@ -187,26 +163,16 @@ where
     if guest.password.as_ref().is_some_and(|p| !p.is_empty()) {
         return plain(StatusCode::CONFLICT, "The password is set already.");
     }
-    let body = match Limited::new(request.into_body(), MAX_PASSWORD)
-        .collect()
-        .await
-    {
+    let body = match Limited::new(request.into_body(), MAX_PASSWORD).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             return plain(StatusCode::BAD_REQUEST, "Request is too large.");
         }
         Err(_) => return plain(StatusCode::BAD_REQUEST, "The request broke off."),
     };
-    match source
-        .set_password(guest.id, Secret::new(body.to_vec()))
-        .await
-    {
+    match source.set_password(guest.id, Secret::new(body.to_vec())).await {
         Ok(()) => plain(StatusCode::OK, ""),
-        Err(PasswordRefused::AlreadySet) => {
-            plain(StatusCode::CONFLICT, "The password is set already.")
-        }
-        Err(PasswordRefused::Unavailable) => {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
-        }
+        Err(PasswordRefused::AlreadySet) => plain(StatusCode::CONFLICT, "The password is set already."),
+        Err(PasswordRefused::Unavailable) => plain(StatusCode::SERVICE_UNAVAILABLE, "Try again later."),
     }
 }

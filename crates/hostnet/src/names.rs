@@ -50,11 +50,7 @@ fn hash(parts: &[&[u8]]) -> u64 {
 /// What the names of this host's namespaces begin with. Namespaces are the machine's, so hosts that share a machine (each in a
 /// namespace of its own) and even a name must differ.
 pub fn namespace_prefix(host: &str, netns: Option<&str>) -> String {
-    let short: String = host
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(8)
-        .collect();
+    let short: String = host.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     let number = hash(&[host.as_bytes(), netns.unwrap_or_default().as_bytes()]) & 0xff_ffff;
     format!("kn-{short}.{number:06x}-")
 }
@@ -74,11 +70,7 @@ pub(crate) fn mac_of(network: Uuid, role: &str) -> String {
 /// Whether `name` can be an interface and, with a prefix, a chain of nftables.
 pub(crate) fn is_device(name: &str) -> bool {
     let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
-    first
-        && name.len() <= 15
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    first && name.len() <= 15 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 #[cfg(test)]
@@ -96,26 +88,14 @@ mod tests {
 
     #[test]
     fn hosts_of_one_name_in_two_namespaces_differ() {
-        assert_ne!(
-            namespace_prefix("hv", Some("a")),
-            namespace_prefix("hv", Some("b"))
-        );
+        assert_ne!(namespace_prefix("hv", Some("a")), namespace_prefix("hv", Some("b")));
         assert_ne!(namespace_prefix("hv1", None), namespace_prefix("hv2", None));
         assert!(namespace_prefix("my host/../x", None).starts_with("kn-myhostx."));
     }
 
     #[test]
     fn what_could_leave_its_place_is_no_device() {
-        for name in [
-            "",
-            "1tap",
-            "tap x",
-            "tap;x",
-            "tap\"x",
-            "a/b",
-            "tap45678901234567",
-            "täp",
-        ] {
+        for name in ["", "1tap", "tap x", "tap;x", "tap\"x", "a/b", "tap45678901234567", "täp"] {
             assert!(!is_device(name), "{name}");
         }
     }

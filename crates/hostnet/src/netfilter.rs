@@ -20,12 +20,7 @@ const SWITCHES: [(&str, &str); 3] = [
 
 fn own(link: &Link, switch: usize) -> bool {
     let data = &link.linkinfo.info_data;
-    [
-        data.nf_call_iptables,
-        data.nf_call_ip6tables,
-        data.nf_call_arptables,
-    ][switch]
-        != 0
+    [data.nf_call_iptables, data.nf_call_ip6tables, data.nf_call_arptables][switch] != 0
 }
 
 /// Which switches of the namespace are on; none where the kernel has no `br_netfilter`.
@@ -61,10 +56,7 @@ pub(crate) async fn lift(ns: Option<&str>, links: &Links) -> Result<Vec<usize>> 
     let mut lines = Vec::new();
     for link in foreign {
         for n in on.iter().filter(|n| !own(link, **n)) {
-            lines.push(format!(
-                "link set dev {} type bridge {} 1",
-                link.ifname, SWITCHES[*n].1
-            ));
+            lines.push(format!("link set dev {} type bridge {} 1", link.ifname, SWITCHES[*n].1));
         }
     }
     tracing::info!(

@@ -16,9 +16,7 @@ impl Mac {
         let mut out = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut out {
-            let part = parts
-                .next()
-                .filter(|p| p.len() == 2 && !p.starts_with('+'))?;
+            let part = parts.next().filter(|p| p.len() == 2 && !p.starts_with('+'))?;
             *byte = u8::from_str_radix(part, 16).ok()?;
         }
         parts.next().is_none().then_some(Mac(out))
@@ -27,16 +25,7 @@ impl Mac {
     pub(crate) fn link_local(self) -> Ipv6Addr {
         let [a, b, c, d, e, f] = self.0;
         let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-        Ipv6Addr::new(
-            0xfe80,
-            0,
-            0,
-            0,
-            pair(a ^ 2, b),
-            pair(c, 0xff),
-            pair(0xfe, d),
-            pair(e, f),
-        )
+        Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
     }
 }
 
@@ -59,59 +48,30 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn new(nic: &NicSpec) -> Result<Port> {
-        let bad = |reason: String| Error::BadPort {
-            port: nic.port_id,
-            reason,
-        };
+        let bad = |reason: String| Error::BadPort { port: nic.port_id, reason };
         let mac = Mac::parse(&nic.mac).filter(|m| m.0[0] & 1 == 0 && m.0 != [0; 6]);
-        let mac =
-            mac.ok_or_else(|| bad(format!("{:?} is no MAC address of an interface", nic.mac)))?;
+        let mac = mac.ok_or_else(|| bad(format!("{:?} is no MAC address of an interface", nic.mac)))?;
         let device = device_of(nic);
         if !names::is_device(&device) {
-            return Err(bad(format!(
-                "{device:?} cannot be the name of an interface"
-            )));
+            return Err(bad(format!("{device:?} cannot be the name of an interface")));
         }
         if !(576..=65_535).contains(&nic.mtu) {
             return Err(bad(format!("an MTU of {} is out of range", nic.mtu)));
         }
-        let mut allowed = BTreeMap::from([(
-            mac,
-            nic.fixed_ips
-                .iter()
-                .map(|f| IpNet::from(f.ip))
-                .collect::<Vec<_>>(),
-        )]);
+        let mut allowed = BTreeMap::from([(mac, nic.fixed_ips.iter().map(|f| IpNet::from(f.ip)).collect::<Vec<_>>())]);
         for (text, range) in &nic.allowed_pairs {
             // Neutron leaves the MAC out where it is the port's own.
-            let pair = if text.is_empty() {
-                Some(mac)
-            } else {
-                Mac::parse(text)
-            };
-            let pair = pair.ok_or_else(|| {
-                bad(format!(
-                    "{text:?} of an allowed address pair is no MAC address"
-                ))
-            })?;
+            let pair = if text.is_empty() { Some(mac) } else { Mac::parse(text) };
+            let pair = pair.ok_or_else(|| bad(format!("{text:?} of an allowed address pair is no MAC address")))?;
             allowed.entry(pair).or_default().push(range.trunc());
         }
-        Ok(Port {
-            nic: nic.clone(),
-            device,
-            mac,
-            allowed,
-        })
+        Ok(Port { nic: nic.clone(), device, mac, allowed })
     }
 }
 
 /// The host-side device of an interface.
 pub(crate) fn device_of(nic: &NicSpec) -> String {
-    if nic.device.is_empty() {
-        names::tap_name(nic.port_id)
-    } else {
-        nic.device.clone()
-    }
+    if nic.device.is_empty() { names::tap_name(nic.port_id) } else { nic.device.clone() }
 }
 
 /// Part of a network that leads to other hosts by VXLAN.
@@ -167,49 +127,31 @@ impl NetPlan {
     /// The plan of the network that `nic` describes.
     pub(crate) fn new(nic: &NicSpec, host: &Host<'_>) -> Result<NetPlan> {
         let id = nic.network_id;
-        let bad = |reason: String| Error::BadNetwork {
-            network: id,
-            reason,
-        };
+        let bad = |reason: String| Error::BadNetwork { network: id, reason };
         let mut tunnel = None;
         let mut uplink = None;
         let mut gateway_ips = Vec::new();
         match &nic.segment {
-            NetworkSegment::Vxlan {
-                vni,
-                peers,
-                host_gateway,
-            } => {
+            NetworkSegment::Vxlan { vni, peers, host_gateway } => {
                 if *host_gateway {
                     gateway_ips = gateways(&nic.subnets);
                 }
                 if !peers.is_empty() {
                     let local = host.vtep.ok_or_else(|| {
-                        bad(
-                            "it spans other hosts, but this host has no tunnel address (vtep)"
-                                .to_owned(),
-                        )
+                        bad("it spans other hosts, but this host has no tunnel address (vtep)".to_owned())
                     })?;
                     if !(1..=0xff_ffff).contains(vni) {
                         return Err(bad(format!("{vni} is no VXLAN identifier")));
                     }
                     let device = names::tunnel(id);
-                    tunnel = Some(Tunnel {
-                        device,
-                        vni: *vni,
-                        local,
-                        peers: peers.clone(),
-                    });
+                    tunnel = Some(Tunnel { device, vni: *vni, local, peers: peers.clone() });
                 }
             }
             NetworkSegment::Flat { physical_network } => {
-                let interface = host
-                    .physical_networks
-                    .get(physical_network)
-                    .ok_or_else(|| Error::Uplink {
-                        physical_network: physical_network.clone(),
-                        reason: "no interface of this host is mapped to it".to_owned(),
-                    })?;
+                let interface = host.physical_networks.get(physical_network).ok_or_else(|| Error::Uplink {
+                    physical_network: physical_network.clone(),
+                    reason: "no interface of this host is mapped to it".to_owned(),
+                })?;
                 if !names::is_device(interface) {
                     return Err(Error::Uplink {
                         physical_network: physical_network.clone(),
@@ -219,10 +161,7 @@ impl NetPlan {
                 uplink = Some((physical_network.clone(), interface.clone()));
             }
         }
-        let held = nic
-            .subnets
-            .iter()
-            .filter_map(|s| IpNet::new(s.dhcp_ip?, s.cidr.prefix_len()).ok());
+        let held = nic.subnets.iter().filter_map(|s| IpNet::new(s.dhcp_ip?, s.cidr.prefix_len()).ok());
         let mut addresses: BTreeSet<IpNet> = held.collect();
         let endpoint = (!addresses.is_empty()).then(|| {
             addresses.insert(IpNet::from(IpAddr::V4(names::METADATA_IP)));
@@ -277,14 +216,7 @@ mod tests {
         let mac = Mac::parse("FA:16:3e:00:01:Ff").unwrap();
         assert_eq!(mac.to_string(), "fa:16:3e:00:01:ff");
         assert_eq!(mac.link_local().to_string(), "fe80::f816:3eff:fe00:1ff");
-        for text in [
-            "",
-            "fa:16:3e:00:01",
-            "fa:16:3e:00:01:ff:00",
-            "fa:16:3e:00:01:f",
-            "fa:16:3e:00:01:+f",
-            "x",
-        ] {
+        for text in ["", "fa:16:3e:00:01", "fa:16:3e:00:01:ff:00", "fa:16:3e:00:01:f", "fa:16:3e:00:01:+f", "x"] {
             assert_eq!(Mac::parse(text), None, "{text}");
         }
     }

@@ -23,11 +23,7 @@ impl Drop for Service {
     }
 }
 
-fn run(
-    what: &'static str,
-    network: Uuid,
-    work: impl Future<Output = Result<()>> + Send + 'static,
-) -> JoinHandle<()> {
+fn run(what: &'static str, network: Uuid, work: impl Future<Output = Result<()>> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move {
         if let Err(error) = work.await {
             tracing::error!(%network, %error, "the {what} server ended");
@@ -37,11 +33,7 @@ fn run(
 
 impl Service {
     /// Opens the sockets in a namespace that has its addresses, and serves.
-    pub(crate) async fn start(
-        namespace: &str,
-        network: Uuid,
-        source: &Arc<dyn MetadataSource>,
-    ) -> Result<Service> {
+    pub(crate) async fn start(namespace: &str, network: Uuid, source: &Arc<dyn MetadataSource>) -> Result<Service> {
         let (sockets, listener) = within(Some(namespace), || {
             // Nothing is to be routed here; a new namespace takes over the machine's setting.
             if let Err(error) = std::fs::write("/proc/sys/net/ipv4/ip_forward", "0") {
@@ -52,22 +44,10 @@ impl Service {
         .await?;
         let leases: Leases = Arc::new(RwLock::default());
         let tasks = vec![
-            run(
-                "DHCP",
-                network,
-                dhcp::serve(sockets, network, Arc::clone(&leases), Arc::clone(source)),
-            ),
-            run(
-                "metadata",
-                network,
-                metadata::serve(listener, network, Arc::clone(source)),
-            ),
+            run("DHCP", network, dhcp::serve(sockets, network, Arc::clone(&leases), Arc::clone(source))),
+            run("metadata", network, metadata::serve(listener, network, Arc::clone(source))),
         ];
-        Ok(Service {
-            namespace: namespace.to_owned(),
-            leases,
-            tasks,
-        })
+        Ok(Service { namespace: namespace.to_owned(), leases, tasks })
     }
 
     /// Whether it serves in this namespace and none of its servers ended.
@@ -76,10 +56,7 @@ impl Service {
     }
 
     /// Replaces what is leased.
-    pub(crate) fn set_leases(
-        &self,
-        leases: std::collections::BTreeMap<crate::plan::Mac, dhcp::Lease>,
-    ) {
+    pub(crate) fn set_leases(&self, leases: std::collections::BTreeMap<crate::plan::Mac, dhcp::Lease>) {
         *self.leases.write().unwrap_or_else(PoisonError::into_inner) = leases;
     }
 

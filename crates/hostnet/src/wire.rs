@@ -18,18 +18,11 @@ fn other_mtu(link: &Link, mtu: u32) -> Option<String> {
 
 fn not_ours(plan: &NetPlan, device: &str) -> Error {
     let reason = format!("interface {device:?} is there and not ours");
-    Error::BadNetwork {
-        network: plan.id,
-        reason,
-    }
+    Error::BadNetwork { network: plan.id, reason }
 }
 
 /// Bridge, tunnel, uplink and the pair to the endpoint's namespace, which must be there.
-pub(crate) fn network(
-    plan: &NetPlan,
-    links: &Links,
-    namespace_is_new: bool,
-) -> Result<Vec<String>> {
+pub(crate) fn network(plan: &NetPlan, links: &Links, namespace_is_new: bool) -> Result<Vec<String>> {
     let mut out = Vec::new();
     let bridge = &plan.bridge;
     match links.get(bridge) {
@@ -74,9 +67,7 @@ fn tunnel(plan: &NetPlan, links: &Links, out: &mut Vec<String>) -> Result<()> {
     }
     if let (Some(tunnel), false) = (&plan.tunnel, keep) {
         let (vni, local) = (tunnel.vni, tunnel.local);
-        out.push(format!(
-            "link add name {device} type vxlan id {vni} dstport 4789 local {local} nolearning"
-        ));
+        out.push(format!("link add name {device} type vxlan id {vni} dstport 4789 local {local} nolearning"));
         out.push(dress(&device, plan.mtu));
         out.push(format!("link set dev {device} master {} up", plan.bridge));
     } else if let (Some(link), true) = (present, keep) {
@@ -92,34 +83,19 @@ fn uplink(plan: &NetPlan, links: &Links, out: &mut Vec<String>) -> Result<()> {
     let Some((physical_network, interface)) = &plan.uplink else {
         return Ok(());
     };
-    let bad = |reason: String| Error::Uplink {
-        physical_network: physical_network.clone(),
-        reason,
-    };
-    let link = links
-        .get(interface)
-        .ok_or_else(|| bad(format!("this host has no interface {interface:?}")))?;
+    let bad = |reason: String| Error::Uplink { physical_network: physical_network.clone(), reason };
+    let link = links.get(interface).ok_or_else(|| bad(format!("this host has no interface {interface:?}")))?;
     match &link.master {
         Some(master) if *master == plan.bridge => {}
         Some(master) => {
-            return Err(bad(format!(
-                "interface {interface:?} already belongs to {master:?}"
-            )));
+            return Err(bad(format!("interface {interface:?} already belongs to {master:?}")));
         }
-        None => out.push(format!(
-            "link set dev {interface} master {} up",
-            plan.bridge
-        )),
+        None => out.push(format!("link set dev {interface} master {} up", plan.bridge)),
     }
     Ok(())
 }
 
-fn endpoint_pair(
-    plan: &NetPlan,
-    links: &Links,
-    namespace_is_new: bool,
-    out: &mut Vec<String>,
-) -> Result<()> {
+fn endpoint_pair(plan: &NetPlan, links: &Links, namespace_is_new: bool, out: &mut Vec<String>) -> Result<()> {
     let device = crate::names::endpoint(plan.id);
     let mut present = links.get(&device);
     if present.is_some_and(|l| !l.ours()) {
@@ -148,24 +124,16 @@ fn endpoint_pair(
 }
 
 /// The addresses that the host holds on a bridge as gateway.
-pub(crate) fn gateway_addresses(
-    plan: &NetPlan,
-    present: &BTreeMap<String, Vec<Address>>,
-) -> Result<Vec<String>> {
+pub(crate) fn gateway_addresses(plan: &NetPlan, present: &BTreeMap<String, Vec<Address>>) -> Result<Vec<String>> {
     let wanted: BTreeSet<IpNet> = plan.gateways.iter().map(|g| IpNet::V4(*g)).collect();
     for (device, addresses) in present.iter().filter(|(device, _)| **device != plan.bridge) {
-        let taken = addresses
-            .iter()
-            .find(|a| wanted.iter().any(|w| w.contains(&a.local)));
+        let taken = addresses.iter().find(|a| wanted.iter().any(|w| w.contains(&a.local)));
         if let Some(address) = taken {
             let reason = format!(
                 "the host has {} on {device:?}, which is in a subnet that it shall be the gateway of",
                 address.local
             );
-            return Err(Error::BadNetwork {
-                network: plan.id,
-                reason,
-            });
+            return Err(Error::BadNetwork { network: plan.id, reason });
         }
     }
     let none = Vec::new();
@@ -174,17 +142,10 @@ pub(crate) fn gateway_addresses(
 }
 
 fn difference(device: &str, present: &[Address], wanted: &BTreeSet<IpNet>) -> Vec<String> {
-    let present: BTreeSet<IpNet> = present
-        .iter()
-        .filter(|a| a.scope != "link")
-        .filter_map(|a| IpNet::new(a.local, a.prefixlen).ok())
-        .collect();
-    let remove = present
-        .difference(wanted)
-        .map(|net| format!("addr del {net} dev {device}"));
-    let add = wanted
-        .difference(&present)
-        .map(|net| format!("addr add {net} dev {device}"));
+    let present: BTreeSet<IpNet> =
+        present.iter().filter(|a| a.scope != "link").filter_map(|a| IpNet::new(a.local, a.prefixlen).ok()).collect();
+    let remove = present.difference(wanted).map(|net| format!("addr del {net} dev {device}"));
+    let add = wanted.difference(&present).map(|net| format!("addr add {net} dev {device}"));
     remove.chain(add).collect()
 }
 
@@ -213,21 +174,11 @@ pub(crate) fn endpoint(
         out.push(format!("link set dev {ENDPOINT} address {}", endpoint.mac));
     }
     let none = Vec::new();
-    out.extend(difference(
-        ENDPOINT,
-        addresses.get(ENDPOINT).unwrap_or(&none),
-        &endpoint.addresses,
-    ));
-    let gone = neighbours
-        .iter()
-        .filter(|(ip, _)| !wanted_neighbours.iter().any(|(w, _)| w == ip));
+    out.extend(difference(ENDPOINT, addresses.get(ENDPOINT).unwrap_or(&none), &endpoint.addresses));
+    let gone = neighbours.iter().filter(|(ip, _)| !wanted_neighbours.iter().any(|(w, _)| w == ip));
     out.extend(gone.map(|(ip, _)| format!("neigh del {ip} dev {ENDPOINT}")));
     let new = wanted_neighbours.difference(neighbours);
-    out.extend(
-        new.map(|(ip, mac)| {
-            format!("neigh replace {ip} lladdr {mac} dev {ENDPOINT} nud permanent")
-        }),
-    );
+    out.extend(new.map(|(ip, mac)| format!("neigh replace {ip} lladdr {mac} dev {ENDPOINT} nud permanent")));
     out
 }
 
@@ -235,16 +186,10 @@ pub(crate) fn endpoint(
 pub(crate) fn tap(port: &Port, bridge: &str, links: &Links) -> Result<Vec<String>> {
     let device = &port.device;
     match links.get(device) {
-        None => Ok(vec![
-            format!("tuntap add dev {device} mode tap"),
-            dress(device, port.nic.mtu),
-        ]),
+        None => Ok(vec![format!("tuntap add dev {device} mode tap"), dress(device, port.nic.mtu)]),
         Some(link) if link.is_bridge() || link.master.as_deref().is_some_and(|m| m != bridge) => {
             let reason = format!("interface {device:?} is used otherwise");
-            Err(Error::BadPort {
-                port: port.nic.port_id,
-                reason,
-            })
+            Err(Error::BadPort { port: port.nic.port_id, reason })
         }
         Some(link) if link.ours() => Ok(other_mtu(link, port.nic.mtu).into_iter().collect()),
         Some(_) => Ok(Vec::new()),
@@ -253,9 +198,7 @@ pub(crate) fn tap(port: &Port, bridge: &str, links: &Links) -> Result<Vec<String
 
 /// Puts a port on its bridge; only after its rules are there.
 pub(crate) fn attach(port: &Port, bridge: &str, links: &Links) -> Option<String> {
-    let there = links
-        .get(&port.device)
-        .is_some_and(|l| l.master.as_deref() == Some(bridge) && l.up());
+    let there = links.get(&port.device).is_some_and(|l| l.master.as_deref() == Some(bridge) && l.up());
     (!there).then(|| format!("link set dev {} master {bridge} up", port.device))
 }
 
@@ -264,8 +207,6 @@ pub(crate) fn detach(link: &Link) -> Option<String> {
     if link.ours() {
         Some(format!("link del dev {}", link.ifname))
     } else {
-        link.master
-            .as_ref()
-            .map(|_| format!("link set dev {} nomaster", link.ifname))
+        link.master.as_ref().map(|_| format!("link set dev {} nomaster", link.ifname))
     }
 }

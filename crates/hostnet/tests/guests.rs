@@ -24,47 +24,25 @@ async fn dhcp_tells_all_and_metadata_knows_who_asks() {
         assert_eq!(lease["lease"], "86400");
         assert_eq!(lease["hostname"], name);
         assert_eq!(lease["domain"], "lab");
-        assert_eq!(
-            lease["staticroutes"],
-            "169.254.169.254/32 10.20.0.2 0.0.0.0/0 10.20.0.1"
-        );
-        assert_eq!(
-            machine.curl(&[], "/latest/meta-data/hostname"),
-            (format!("{name}.lab"), 200)
-        );
+        assert_eq!(lease["staticroutes"], "169.254.169.254/32 10.20.0.2 0.0.0.0/0 10.20.0.1");
+        assert_eq!(machine.curl(&[], "/latest/meta-data/hostname"), (format!("{name}.lab"), 200));
     }
-    let (body, status) = one.curl(
-        &["-H", "X-Forwarded-For: 10.20.0.6", "-H", "X-Instance-ID: x"],
-        "/openstack/latest/meta_data.json",
-    );
+    let (body, status) =
+        one.curl(&["-H", "X-Forwarded-For: 10.20.0.6", "-H", "X-Instance-ID: x"], "/openstack/latest/meta_data.json");
     let document: serde_json::Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(
-        (status, document["uuid"].as_str().unwrap()),
-        (200, uuid.to_string().as_str()),
-        "headers are believed"
-    );
+    assert_eq!((status, document["uuid"].as_str().unwrap()), (200, uuid.to_string().as_str()), "headers are believed");
 
     assert_eq!(one.curl(&[], "/openstack/latest/nothing").1, 404);
     assert_eq!(one.curl(&["-X", "PUT"], "/latest/api/token").1, 404);
-    assert_eq!(
-        one.curl(&["-X", "PUT"], "/latest/meta-data/hostname").1,
-        405
-    );
+    assert_eq!(one.curl(&["-X", "PUT"], "/latest/meta-data/hostname").1, 405);
     let password = "/openstack/latest/password";
     assert_eq!(one.curl(&["-d", &"x".repeat(1021)], password).1, 400);
     assert_eq!(one.curl(&["-d", "cipher"], password).1, 200);
     assert_eq!(one.curl(&["-d", "other"], password).1, 409);
-    assert_eq!(
-        *host.known.passwords.lock().unwrap(),
-        [(uuid, b"cipher".to_vec())]
-    );
+    assert_eq!(*host.known.passwords.lock().unwrap(), [(uuid, b"cipher".to_vec())]);
 
     host.known.guests.lock().unwrap().clear();
-    assert_eq!(
-        one.curl(&[], "/latest/meta-data/hostname").1,
-        404,
-        "an address without a guest"
-    );
+    assert_eq!(one.curl(&[], "/latest/meta-data/hostname").1, 404, "an address without a guest");
     host.end().await;
 }
 
@@ -80,15 +58,8 @@ async fn an_agent_that_starts_again_serves_again() {
     let nics = [machine.nic.clone(), peer.nic.clone()];
 
     let host = host.restart().await;
-    assert!(
-        machine.ns.ping("10.20.0.2"),
-        "the wiring stays while the agent is away"
-    );
-    assert_eq!(
-        machine.curl(&[], "/latest").1,
-        0,
-        "nobody serves while the agent is away"
-    );
+    assert!(machine.ns.ping("10.20.0.2"), "the wiring stays while the agent is away");
+    assert_eq!(machine.curl(&[], "/latest").1, 0, "nobody serves while the agent is away");
     host.net.sync(&nics).await.unwrap();
     assert_eq!(machine.dhcp()["ip"], "10.20.0.5");
     assert_eq!(machine.curl(&[], "/latest/meta-data/hostname").1, 200);
@@ -97,10 +68,7 @@ async fn an_agent_that_starts_again_serves_again() {
     let host = host.restart().await;
     host.net.unplug(&nics[..1]).await.unwrap();
     let left = host.net.audit().await.unwrap();
-    assert!(
-        left.contains(&peer.nic.device) && !left.contains(&machine.nic.device),
-        "{left:?}"
-    );
+    assert!(left.contains(&peer.nic.device) && !left.contains(&machine.nic.device), "{left:?}");
     host.end().await;
 }
 
@@ -128,23 +96,13 @@ async fn networks_with_the_same_addresses_do_not_mix() {
     }
     assert!(machines[0].ns.ping("10.20.0.6"));
     // The other network's .6 goes away; this one's .6 still answers, and with it gone, nobody does.
-    host.net
-        .unplug(std::slice::from_ref(&machines[3].nic))
-        .await
-        .unwrap();
+    host.net.unplug(std::slice::from_ref(&machines[3].nic)).await.unwrap();
     assert!(machines[0].ns.ping("10.20.0.6"));
-    host.net
-        .unplug(std::slice::from_ref(&machines[1].nic))
-        .await
-        .unwrap();
+    host.net.unplug(std::slice::from_ref(&machines[1].nic)).await.unwrap();
     assert!(!machines[0].ns.ping("10.20.0.6"));
     let listener = machines[2].ip;
     machines[2].serve(8080);
-    assert_eq!(
-        machines[0].connect(listener, 8080),
-        None,
-        "10.20.0.5 is the asker itself, not the other network's"
-    );
+    assert_eq!(machines[0].connect(listener, 8080), None, "10.20.0.5 is the asker itself, not the other network's");
     host.end().await;
 }
 
@@ -159,10 +117,7 @@ async fn a_second_agent_in_the_namespace_is_refused() {
         metadata: std::sync::Arc::<lab::Known>::default(),
     })
     .await;
-    assert!(
-        matches!(second, Err(hostnet::Error::InUse(_))),
-        "{second:?}"
-    );
+    assert!(matches!(second, Err(hostnet::Error::InUse(_))), "{second:?}");
     let nowhere = hostnet::HostNet::open(hostnet::HostNetOptions {
         host: "other".to_owned(),
         netns: Some("kt-not-there".to_owned()),
@@ -171,10 +126,7 @@ async fn a_second_agent_in_the_namespace_is_refused() {
         metadata: std::sync::Arc::<lab::Known>::default(),
     })
     .await;
-    assert!(
-        matches!(nowhere, Err(hostnet::Error::NoNamespace(_))),
-        "{nowhere:?}"
-    );
+    assert!(matches!(nowhere, Err(hostnet::Error::NoNamespace(_))), "{nowhere:?}");
     host.end().await;
 }
 
@@ -188,49 +140,17 @@ async fn leases_are_for_known_ports_and_name_the_wrong_address() {
     open.port_security = false;
     let stranger = Machine::plug(&host, open).await;
     stranger.ns.ip("link set eth0 address 02:00:00:00:00:99");
-    let out = stranger.ns.run(
-        "busybox",
-        &[
-            "udhcpc",
-            "-i",
-            "eth0",
-            "-f",
-            "-q",
-            "-n",
-            "-t",
-            "2",
-            "-T",
-            "1",
-            "-s",
-            "/bin/true",
-        ],
-    );
+    let out = stranger
+        .ns
+        .run("busybox", &["udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "2", "-T", "1", "-s", "/bin/true"]);
     assert!(!out.status.success(), "an unknown MAC got a lease");
     // A client that remembers another address is told no and takes the right one.
     let out = machine.ns.run(
         "busybox",
-        &[
-            "udhcpc",
-            "-i",
-            "eth0",
-            "-f",
-            "-q",
-            "-n",
-            "-t",
-            "5",
-            "-T",
-            "1",
-            "-r",
-            "10.20.0.77",
-            "-s",
-            "/bin/true",
-        ],
+        &["udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "5", "-T", "1", "-r", "10.20.0.77", "-s", "/bin/true"],
     );
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(
-        out.status.success() && text.contains("lease of 10.20.0.5 obtained"),
-        "{text}"
-    );
+    assert!(out.status.success() && text.contains("lease of 10.20.0.5 obtained"), "{text}");
     host.end().await;
 }
 
@@ -248,12 +168,8 @@ async fn one_guest_cannot_keep_the_documents_from_another() {
     let connect = || {
         greedy.ns.within(|| {
             let address = (std::net::Ipv4Addr::new(169, 254, 169, 254), 80).into();
-            let stream =
-                std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5))
-                    .unwrap();
-            stream
-                .set_read_timeout(Some(std::time::Duration::from_secs(2)))
-                .unwrap();
+            let stream = std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
             stream
         })
     };
@@ -265,10 +181,7 @@ async fn one_guest_cannot_keep_the_documents_from_another() {
     drop(held);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while greedy.curl(&[], "/latest/meta-data/hostname").1 != 200 {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "its connections are still counted"
-        );
+        assert!(std::time::Instant::now() < deadline, "its connections are still counted");
     }
     host.end().await;
 }

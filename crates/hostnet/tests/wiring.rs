@@ -30,30 +30,16 @@ async fn again_changes_nothing_and_the_last_one_takes_all_along() {
     assert_eq!(tap["mtu"], 1400);
     assert_eq!(tap["master"], names::bridge(network));
     let bridge = link(&host, &names::bridge(network));
-    assert_eq!(
-        bridge["linkinfo"]["info_data"]["ageing_time"], 30_000,
-        "frames would be flooded to all"
-    );
+    assert_eq!(bridge["linkinfo"]["info_data"]["ageing_time"], 30_000, "frames would be flooded to all");
     assert_eq!(bridge["linkinfo"]["info_data"]["stp_state"], 0);
 
     let first = host.net.audit().await.unwrap();
-    assert_eq!(
-        first.len(),
-        5,
-        "a tap, a bridge, a pair, a namespace, a table: {first:?}"
-    );
+    assert_eq!(first.len(), 5, "a tap, a bridge, a pair, a namespace, a table: {first:?}");
     host.net.plug(from_ref(&one)).await.unwrap();
     host.net.sync(from_ref(&one)).await.unwrap();
     assert_eq!(host.net.audit().await.unwrap(), first);
-    assert_eq!(
-        link(&host, &device)["ifindex"],
-        tap["ifindex"],
-        "the tap was made anew under its guest"
-    );
-    assert_eq!(
-        link(&host, &names::bridge(network))["ifindex"],
-        bridge["ifindex"]
-    );
+    assert_eq!(link(&host, &device)["ifindex"], tap["ifindex"], "the tap was made anew under its guest");
+    assert_eq!(link(&host, &names::bridge(network))["ifindex"], bridge["ifindex"]);
 
     host.net.plug(from_ref(&two)).await.unwrap();
     host.net.unplug(from_ref(&one)).await.unwrap();
@@ -72,10 +58,7 @@ async fn sync_removes_ours_and_leaves_theirs() {
     // Somebody else's, named like ours.
     host.ns.ip("link add kb00000000000 type bridge");
     host.ns.ip("tuntap add dev tap00000000-00 mode tap");
-    host.ns.ok(
-        "nft",
-        &["table bridge other { chain c { type filter hook forward priority 0; }; }"],
-    );
+    host.ns.ok("nft", &["table bridge other { chain c { type filter hook forward priority 0; }; }"]);
     let theirs = host.ns.ok("nft", &["list", "table", "bridge", "other"]);
 
     let (kept, stray, other) = (nic(id(), 5), nic(id(), 6), nic(id(), 7));
@@ -86,25 +69,16 @@ async fn sync_removes_ours_and_leaves_theirs() {
     host.net.sync(from_ref(&kept)).await.unwrap();
     let left = host.net.audit().await.unwrap();
     assert_eq!(left.len(), 5, "{left:?}");
-    assert!(
-        left.contains(&kept.device) && left.contains(&names::bridge(kept.network_id)),
-        "{left:?}"
-    );
+    assert!(left.contains(&kept.device) && left.contains(&names::bridge(kept.network_id)), "{left:?}");
     let rules = host.ns.ok("nft", &["list", "table", "bridge", "kilonova"]);
     assert!(rules.contains(&kept.device), "{rules}");
-    assert!(
-        !rules.contains(&stray.device) && !rules.contains(&other.device),
-        "{rules}"
-    );
+    assert!(!rules.contains(&stray.device) && !rules.contains(&other.device), "{rules}");
 
     host.net.sync(&[]).await.unwrap();
     assert_eq!(host.net.audit().await.unwrap(), Vec::<String>::new());
     host.ns.ip("link show kb00000000000");
     host.ns.ip("link show tap00000000-00");
-    assert_eq!(
-        host.ns.ok("nft", &["list", "table", "bridge", "other"]),
-        theirs
-    );
+    assert_eq!(host.ns.ok("nft", &["list", "table", "bridge", "other"]), theirs);
     host.end().await;
 }
 
@@ -113,10 +87,8 @@ async fn a_device_of_somebody_else_is_not_taken() {
     let host = Host::new().await;
     let port = nic(id(), 5);
     host.ns.ip("link add br-theirs type bridge");
-    host.ns
-        .ip(&format!("tuntap add dev {} mode tap", port.device));
-    host.ns
-        .ip(&format!("link set {} master br-theirs", port.device));
+    host.ns.ip(&format!("tuntap add dev {} mode tap", port.device));
+    host.ns.ip(&format!("link set {} master br-theirs", port.device));
     assert!(host.net.plug(from_ref(&port)).await.is_err());
     host.net.unplug(from_ref(&port)).await.unwrap();
     assert_eq!(link(&host, &port.device)["master"], "br-theirs");
@@ -133,13 +105,7 @@ async fn a_device_of_somebody_else_is_not_taken() {
         bad(&|n| n.mac = "01:00:5e:00:00:01".to_owned()),
         bad(&|n| n.mtu = 0),
     ] {
-        assert!(
-            matches!(
-                host.net.plug(from_ref(&nic)).await,
-                Err(hostnet::Error::BadPort { .. })
-            ),
-            "{nic:?}"
-        );
+        assert!(matches!(host.net.plug(from_ref(&nic)).await, Err(hostnet::Error::BadPort { .. })), "{nic:?}");
     }
     assert_eq!(host.net.audit().await.unwrap(), Vec::<String>::new());
     host.end().await;
@@ -157,21 +123,13 @@ async fn what_another_hand_broke_is_made_whole() {
     a.knows(&host, "a");
     a.dhcp();
     b.dhcp();
-    let namespace = host
-        .net
-        .audit()
-        .await
-        .unwrap()
-        .into_iter()
-        .find(|n| n.starts_with("kn-"))
-        .unwrap();
+    let namespace = host.net.audit().await.unwrap().into_iter().find(|n| n.starts_with("kn-")).unwrap();
     let host = host.restart().await;
     lab::ip(&format!("netns del {namespace}"));
     // A process died while it made the namespace: a file without one.
     std::fs::write(format!("/run/netns/{namespace}"), "").unwrap();
     host.ns.ip(&format!("link del {}", names::bridge(network)));
-    host.ns
-        .ok("nft", &["delete", "table", "bridge", "kilonova"]);
+    host.ns.ok("nft", &["delete", "table", "bridge", "kilonova"]);
     assert!(!a.ns.ping("10.20.0.6"));
     host.net.sync(&nics).await.unwrap();
     assert!(a.ns.ping("10.20.0.6") && !b.ns.ping("10.20.0.5"));

@@ -20,12 +20,7 @@ pub(super) struct Target {
 }
 
 /// A directory record; `system_use` is empty but for Rock Ridge.
-pub(super) fn record(
-    identifier: &[u8],
-    target: &Target,
-    date: [u8; 7],
-    system_use: &[u8],
-) -> Vec<u8> {
+pub(super) fn record(identifier: &[u8], target: &Target, date: [u8; 7], system_use: &[u8]) -> Vec<u8> {
     let padding = usize::from(identifier.len().is_multiple_of(2));
     let length = 33 + identifier.len() + padding + system_use.len();
     let length = length + length % 2;
@@ -57,18 +52,9 @@ fn rock_ridge(name: Option<&str>, is_directory: bool, links: u32) -> Vec<u8> {
     out.extend(both32(0));
     if let Some(name) = name {
         // What is left of a record's 255 bytes for the name.
-        let end = (0..=name.len().min(120))
-            .rev()
-            .find(|n| name.is_char_boundary(*n))
-            .unwrap_or(0);
+        let end = (0..=name.len().min(120)).rev().find(|n| name.is_char_boundary(*n)).unwrap_or(0);
         let name = &name.as_bytes()[..end];
-        out.extend([
-            b'N',
-            b'M',
-            u8::try_from(5 + name.len()).unwrap_or(u8::MAX),
-            1,
-            0,
-        ]);
+        out.extend([b'N', b'M', u8::try_from(5 + name.len()).unwrap_or(u8::MAX), 1, 0]);
         out.extend(name);
     }
     out
@@ -94,32 +80,15 @@ pub(super) fn contents(
     let rr = naming == Naming::RockRidge;
     let directory = &tree.directories[number];
     let links = |n: usize| 2 + u32::try_from(tree.directories[n].directories.len()).unwrap_or(0);
-    let target = |n: usize| Target {
-        sector: places.directories[n],
-        size: sizes[n],
-        is_directory: true,
-    };
+    let target = |n: usize| Target { sector: places.directories[n], size: sizes[n], is_directory: true };
     let dots = |n: usize, name: Option<&str>| {
-        if rr {
-            rock_ridge(name, true, links(n))
-        } else {
-            Vec::new()
-        }
+        if rr { rock_ridge(name, true, links(n)) } else { Vec::new() }
     };
 
-    let mut own = if rr && number == 0 {
-        rock_ridge_root()
-    } else {
-        Vec::new()
-    };
+    let mut own = if rr && number == 0 { rock_ridge_root() } else { Vec::new() };
     own.extend(dots(number, None));
     let mut out = record(&[0], &target(number), date, &own);
-    out.extend(record(
-        &[1],
-        &target(directory.parent),
-        date,
-        &dots(directory.parent, None),
-    ));
+    out.extend(record(&[1], &target(directory.parent), date, &dots(directory.parent, None)));
 
     let mut taken = BTreeSet::new();
     let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
@@ -133,16 +102,8 @@ pub(super) fn contents(
         let file = &tree.files[n];
         let id = identifier(naming, &file.name, true, &mut taken);
         let size = u32::try_from(file.contents.len()).unwrap_or(u32::MAX);
-        let target = Target {
-            sector: places.files[n],
-            size,
-            is_directory: false,
-        };
-        let system_use = if rr {
-            rock_ridge(Some(&file.name), false, 1)
-        } else {
-            Vec::new()
-        };
+        let target = Target { sector: places.files[n], size, is_directory: false };
+        let system_use = if rr { rock_ridge(Some(&file.name), false, 1) } else { Vec::new() };
         let bytes = record(&id, &target, date, &system_use);
         records.push((id, bytes));
     }
@@ -169,16 +130,8 @@ pub(super) fn path_table(tree: &Tree<'_>, naming: Naming, places: &Places, big: 
         let sector = places.directories[n];
         let parent = u16::try_from(directory.parent + 1).unwrap_or(u16::MAX);
         out.extend([u8::try_from(id.len()).unwrap_or(u8::MAX), 0]);
-        out.extend(if big {
-            sector.to_be_bytes()
-        } else {
-            sector.to_le_bytes()
-        });
-        out.extend(if big {
-            parent.to_be_bytes()
-        } else {
-            parent.to_le_bytes()
-        });
+        out.extend(if big { sector.to_be_bytes() } else { sector.to_le_bytes() });
+        out.extend(if big { parent.to_be_bytes() } else { parent.to_le_bytes() });
         out.extend(&id);
         out.extend(std::iter::repeat_n(0, id.len() % 2));
     }

@@ -25,15 +25,10 @@ struct Hierarchy {
 
 /// Sizes of a hierarchy's directories do not depend on where they lie, so a first pass with zeros finds them.
 fn sizes(tree: &Tree<'_>, naming: Naming) -> Vec<u32> {
-    let places = Places {
-        directories: vec![0; tree.directories.len()],
-        files: vec![0; tree.files.len()],
-    };
+    let places = Places { directories: vec![0; tree.directories.len()], files: vec![0; tree.files.len()] };
     let zero = vec![0; tree.directories.len()];
     let size = |n| contents(tree, n, naming, &places, &zero, [0; 7]).len();
-    (0..tree.directories.len())
-        .map(|n| u32::try_from(size(n)).unwrap_or(u32::MAX))
-        .collect()
+    (0..tree.directories.len()).map(|n| u32::try_from(size(n)).unwrap_or(u32::MAX)).collect()
 }
 
 /// Places the directories from `at` on; returns the sector behind them.
@@ -98,23 +93,11 @@ fn descriptor(volume: &Volume, naming: Naming, hierarchy: &Hierarchy, total: u32
     put(&mut out, 120, &both16(1));
     put(&mut out, 124, &both16(1));
     put(&mut out, 128, &both16(2048));
-    put(
-        &mut out,
-        132,
-        &both32(u32::try_from(hierarchy.little.len()).unwrap_or(u32::MAX)),
-    );
+    put(&mut out, 132, &both32(u32::try_from(hierarchy.little.len()).unwrap_or(u32::MAX)));
     put(&mut out, 140, &hierarchy.table_sector.to_le_bytes());
-    put(
-        &mut out,
-        148,
-        &(hierarchy.table_sector + sectors(hierarchy.little.len())).to_be_bytes(),
-    );
+    put(&mut out, 148, &(hierarchy.table_sector + sectors(hierarchy.little.len())).to_be_bytes());
     let size = u32::try_from(hierarchy.directories[0].len()).unwrap_or(u32::MAX);
-    let root = Target {
-        sector: hierarchy.places.directories[0],
-        size,
-        is_directory: true,
-    };
+    let root = Target { sector: hierarchy.places.directories[0], size, is_directory: true };
     put(&mut out, 156, &record(&[0], &root, stamp.short(), &[]));
     for (at, length, content) in [
         (190, 128, ""),
@@ -151,12 +134,8 @@ pub(super) fn write(volume: &Volume, tree: &Tree<'_>) -> Vec<u8> {
     let namings = [Naming::RockRidge, Naming::Joliet];
     let all_sizes = namings.map(|naming| sizes(tree, naming));
     // Tables have the size of their identifiers alone; four of them, then both sets of directories, then files.
-    let nowhere = || Places {
-        directories: vec![0; tree.directories.len()],
-        files: Vec::new(),
-    };
-    let table_sectors =
-        namings.map(|naming| sectors(path_table(tree, naming, &nowhere(), false).len()));
+    let nowhere = || Places { directories: vec![0; tree.directories.len()], files: Vec::new() };
+    let table_sectors = namings.map(|naming| sectors(path_table(tree, naming, &nowhere(), false).len()));
     let tables = [FIRST_TABLE, FIRST_TABLE + 2 * table_sectors[0]];
     let (rock, after_rock) = place_directories(&all_sizes[0], tables[1] + 2 * table_sectors[1]);
     let (joliet, after_joliet) = place_directories(&all_sizes[1], after_rock);
@@ -165,10 +144,7 @@ pub(super) fn write(volume: &Volume, tree: &Tree<'_>) -> Vec<u8> {
     let mut image = Vec::new();
     for (n, directories) in [rock, joliet].into_iter().enumerate() {
         let naming = namings[n];
-        let places = Places {
-            directories,
-            files: files.clone(),
-        };
+        let places = Places { directories, files: files.clone() };
         let content = |d| contents(tree, d, naming, &places, &all_sizes[n], date);
         let hierarchy = Hierarchy {
             little: path_table(tree, naming, &places, false),
@@ -178,23 +154,10 @@ pub(super) fn write(volume: &Volume, tree: &Tree<'_>) -> Vec<u8> {
             places,
         };
         let number = u32::try_from(n).unwrap_or(0);
-        place(
-            &mut image,
-            FIRST_DESCRIPTOR + number,
-            &descriptor(volume, naming, &hierarchy, total),
-        );
+        place(&mut image, FIRST_DESCRIPTOR + number, &descriptor(volume, naming, &hierarchy, total));
         place(&mut image, hierarchy.table_sector, &hierarchy.little);
-        place(
-            &mut image,
-            hierarchy.table_sector + table_sectors[n],
-            &hierarchy.big,
-        );
-        for (sector, bytes) in hierarchy
-            .places
-            .directories
-            .iter()
-            .zip(&hierarchy.directories)
-        {
+        place(&mut image, hierarchy.table_sector + table_sectors[n], &hierarchy.big);
+        for (sector, bytes) in hierarchy.places.directories.iter().zip(&hierarchy.directories) {
             place(&mut image, *sector, bytes);
         }
     }

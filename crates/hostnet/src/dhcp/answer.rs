@@ -25,11 +25,7 @@ pub(crate) struct Lease {
 }
 
 fn v4(ip: IpAddr) -> Option<Ipv4Addr> {
-    if let IpAddr::V4(ip) = ip {
-        Some(ip)
-    } else {
-        None
-    }
+    if let IpAddr::V4(ip) = ip { Some(ip) } else { None }
 }
 
 fn lease(subnet: &SubnetSpec, ip: Ipv4Addr, mtu: u32) -> Option<Lease> {
@@ -52,19 +48,14 @@ fn lease(subnet: &SubnetSpec, ip: Ipv4Addr, mtu: u32) -> Option<Lease> {
 }
 
 /// The leases of a network: for each port its first address on a subnet with DHCP.
-pub(crate) fn leases<'a>(
-    subnets: &[SubnetSpec],
-    ports: impl Iterator<Item = &'a Port>,
-) -> BTreeMap<Mac, Lease> {
+pub(crate) fn leases<'a>(subnets: &[SubnetSpec], ports: impl Iterator<Item = &'a Port>) -> BTreeMap<Mac, Lease> {
     let of = |port: &Port| {
         port.nic.fixed_ips.iter().find_map(|fixed| {
             let subnet = subnets.iter().find(|s| s.id == fixed.subnet_id)?;
             lease(subnet, v4(fixed.ip)?, port.nic.mtu)
         })
     };
-    ports
-        .filter_map(|port| Some((port.mac, of(port)?)))
-        .collect()
+    ports.filter_map(|port| Some((port.mac, of(port)?))).collect()
 }
 
 /// Where an answer goes at the level of IP; the frame always goes to the client's hardware address.
@@ -77,13 +68,8 @@ pub(crate) struct Answer {
 
 /// Hardware address of a request that comes from an Ethernet client without a relay.
 pub(crate) fn client(request: &Message) -> Option<Mac> {
-    let plain = request.opcode() == Opcode::BootRequest
-        && request.hlen() == 6
-        && request.giaddr().is_unspecified();
-    plain
-        .then(|| <[u8; 6]>::try_from(request.chaddr()).ok())
-        .flatten()
-        .map(Mac)
+    let plain = request.opcode() == Opcode::BootRequest && request.hlen() == 6 && request.giaddr().is_unspecified();
+    plain.then(|| <[u8; 6]>::try_from(request.chaddr()).ok()).flatten().map(Mac)
 }
 
 /// What the request wants: an offer, the lease, its parameters, or to hear that it is wrong. `None` stays silent.
@@ -106,11 +92,7 @@ fn kind(request: &Message, lease: &Lease) -> Option<MessageType> {
                 return None;
             }
             let asked = wanted.unwrap_or(request.ciaddr());
-            Some(if asked == lease.ip {
-                MessageType::Ack
-            } else {
-                MessageType::Nak
-            })
+            Some(if asked == lease.ip { MessageType::Ack } else { MessageType::Nak })
         }
         // The address is the port's whether or not the guest says it is done with it or dislikes it.
         _ => None,
@@ -126,31 +108,17 @@ pub(crate) fn answer(request: &Message, lease: &Lease, host: &str, domain: &str)
     let kind = kind(request, lease)?;
     let inform = request.opts().msg_type() == Some(MessageType::Inform);
     let nak = kind == MessageType::Nak;
-    let yiaddr = if inform || nak {
-        Ipv4Addr::UNSPECIFIED
-    } else {
-        lease.ip
-    };
-    let ciaddr = if nak {
-        Ipv4Addr::UNSPECIFIED
-    } else {
-        request.ciaddr()
-    };
+    let yiaddr = if inform || nak { Ipv4Addr::UNSPECIFIED } else { lease.ip };
+    let ciaddr = if nak { Ipv4Addr::UNSPECIFIED } else { request.ciaddr() };
     let mut message = Message::new_with_id(
         request.xid(),
         ciaddr,
         yiaddr,
-        if nak {
-            Ipv4Addr::UNSPECIFIED
-        } else {
-            lease.server
-        },
+        if nak { Ipv4Addr::UNSPECIFIED } else { lease.server },
         Ipv4Addr::UNSPECIFIED,
         request.chaddr(),
     );
-    message
-        .set_opcode(Opcode::BootReply)
-        .set_htype(request.htype());
+    message.set_opcode(Opcode::BootReply).set_htype(request.htype());
     let broadcast = request.flags().broadcast();
     if broadcast || nak {
         message.set_flags(Flags::default().set_broadcast());
@@ -178,11 +146,7 @@ pub(crate) fn answer(request: &Message, lease: &Lease, host: &str, domain: &str)
         () if broadcast => Ipv4Addr::BROADCAST,
         () => lease.ip,
     };
-    Some(Answer {
-        message,
-        from: lease.server,
-        to,
-    })
+    Some(Answer { message, from: lease.server, to })
 }
 
 fn parameters(lease: &Lease, host: &str, domain: &str, mut insert: impl FnMut(DhcpOption)) {

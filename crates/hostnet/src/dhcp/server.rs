@@ -31,37 +31,27 @@ pub(crate) struct Sockets {
 
 /// Opens the sockets; must run inside the namespace.
 pub(crate) fn open() -> Result<Sockets> {
-    let requests = socket2::Socket::new(
-        socket2::Domain::IPV4,
-        socket2::Type::DGRAM,
-        Some(socket2::Protocol::UDP),
-    )
-    .and_then(|socket| {
-        socket.set_reuse_address(true)?;
-        socket.bind_device(Some(ENDPOINT.as_bytes()))?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 67)).into())?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    })
-    .map_err(Error::io("cannot open the DHCP server's socket"))?;
+    let requests = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))
+        .and_then(|socket| {
+            socket.set_reuse_address(true)?;
+            socket.bind_device(Some(ENDPOINT.as_bytes()))?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 67)).into())?;
+            socket.set_nonblocking(true)?;
+            Ok(socket.into())
+        })
+        .map_err(Error::io("cannot open the DHCP server's socket"))?;
     let system = |what: &'static str| move |e: nix::Error| Error::io(what)(e.into());
     let address = nix::ifaddrs::getifaddrs()
         .map_err(system("cannot list interfaces"))?
         .filter(|i| i.interface_name == ENDPOINT)
         .find_map(|i| i.address?.as_link_addr().copied())
-        .ok_or_else(|| {
-            Error::io("the namespace has no endpoint")(std::io::ErrorKind::NotFound.into())
-        })?;
+        .ok_or_else(|| Error::io("the namespace has no endpoint")(std::io::ErrorKind::NotFound.into()))?;
     let mac = Mac(address.addr().unwrap_or_default());
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let what = "cannot open a socket for frames";
     let frames = socket(AddressFamily::Packet, SockType::Raw, flags, None).map_err(system(what))?;
     bind(frames.as_raw_fd(), &address).map_err(system(what))?;
-    Ok(Sockets {
-        requests,
-        frames,
-        mac,
-    })
+    Ok(Sockets { requests, frames, mac })
 }
 
 /// Answers until its task is dropped.
@@ -71,8 +61,7 @@ pub(crate) async fn serve(
     leases: Leases,
     source: Arc<dyn MetadataSource>,
 ) -> Result<()> {
-    let requests = UdpSocket::from_std(sockets.requests)
-        .map_err(Error::io("cannot use the DHCP server's socket"))?;
+    let requests = UdpSocket::from_std(sockets.requests).map_err(Error::io("cannot use the DHCP server's socket"))?;
     let mut buffer = vec![0; 4096];
     loop {
         let length = match requests.recv_from(&mut buffer).await {
@@ -90,19 +79,13 @@ pub(crate) async fn serve(
         let Some(mac) = client(&request) else {
             continue;
         };
-        let lease = leases
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&mac)
-            .cloned();
+        let lease = leases.read().unwrap_or_else(PoisonError::into_inner).get(&mac).cloned();
         let Some(lease) = lease else {
             tracing::debug!(%network, %mac, "a DHCP request of an unknown port");
             continue;
         };
         let guest = source.guest_by_ip(network, IpAddr::V4(lease.ip)).await;
-        let (host, domain) = guest
-            .as_ref()
-            .map_or(("", ""), |g| (g.hostname.as_str(), g.dhcp_domain.as_str()));
+        let (host, domain) = guest.as_ref().map_or(("", ""), |g| (g.hostname.as_str(), g.dhcp_domain.as_str()));
         let Some(answer) = answer(&request, &lease, host, domain) else {
             continue;
         };

@@ -35,24 +35,13 @@ impl HostNet {
         plans: BTreeMap<Uuid, NetPlan>,
         keep: &BTreeSet<String>,
     ) -> Result<()> {
-        if self
-            .apply(state, ports.clone(), plans.clone(), Some(keep))
-            .await
-            .is_ok()
-        {
+        if self.apply(state, ports.clone(), plans.clone(), Some(keep)).await.is_ok() {
             return Ok(());
         }
         let mut first = None;
         for (id, plan) in plans {
-            let ports = ports
-                .iter()
-                .filter(|p| p.nic.network_id == id)
-                .cloned()
-                .collect();
-            if let Err(error) = self
-                .apply(state, ports, BTreeMap::from([(id, plan)]), Some(keep))
-                .await
-            {
+            let ports = ports.iter().filter(|p| p.nic.network_id == id).cloned().collect();
+            if let Err(error) = self.apply(state, ports, BTreeMap::from([(id, plan)]), Some(keep)).await {
                 tracing::error!(network = %id, %error, "a network cannot be made on this host");
                 first.get_or_insert(error);
             }
@@ -74,21 +63,15 @@ impl HostNet {
         }
         check_gateways(state, &plans)?;
         let links = links::read(self.ns()).await?;
-        state
-            .lifted
-            .extend(netfilter::lift(self.ns(), &links).await?);
+        state.lifted.extend(netfilter::lift(self.ns(), &links).await?);
         self.make_interfaces(&ports, &plans, &links).await?;
         self.make_gateways(&plans).await?;
 
         let before = self.remember(state, ports.clone(), plans.clone()).await;
-        self.load_rules(state, &ports, &before, &links, keep)
-            .await?;
+        self.load_rules(state, &ports, &before, &links, keep).await?;
 
         let bridge = |port: &Port| crate::names::bridge(port.nic.network_id);
-        let lines: Vec<String> = ports
-            .iter()
-            .filter_map(|p| wire::attach(p, &bridge(p), &links))
-            .collect();
+        let lines: Vec<String> = ports.iter().filter_map(|p| wire::attach(p, &bridge(p), &links)).collect();
         ip_batch(self.ns(), &lines).await?;
 
         for id in plans.keys() {
@@ -100,12 +83,7 @@ impl HostNet {
         Ok(())
     }
 
-    async fn make_interfaces(
-        &self,
-        ports: &[Port],
-        plans: &BTreeMap<Uuid, NetPlan>,
-        links: &Links,
-    ) -> Result<()> {
+    async fn make_interfaces(&self, ports: &[Port], plans: &BTreeMap<Uuid, NetPlan>, links: &Links) -> Result<()> {
         let mut lines = Vec::new();
         for plan in plans.values() {
             self.check_uplink(plan).await?;
@@ -116,11 +94,7 @@ impl HostNet {
             lines.extend(wire::network(plan, links, fresh)?);
         }
         for port in ports {
-            lines.extend(wire::tap(
-                port,
-                &crate::names::bridge(port.nic.network_id),
-                links,
-            )?);
+            lines.extend(wire::tap(port, &crate::names::bridge(port.nic.network_id), links)?);
         }
         ip_batch(self.ns(), &lines).await
     }
@@ -132,17 +106,11 @@ impl HostNet {
             return Ok(());
         };
         let addresses = links::addresses(self.ns()).await?;
-        match addresses
-            .get(interface)
-            .and_then(|list| list.iter().find(|a| a.scope == "global"))
-        {
+        match addresses.get(interface).and_then(|list| list.iter().find(|a| a.scope == "global")) {
             None => Ok(()),
             Some(address) => Err(Error::Uplink {
                 physical_network: physical_network.clone(),
-                reason: format!(
-                    "interface {interface:?} has the address {}; it would be cut off",
-                    address.local
-                ),
+                reason: format!("interface {interface:?} has the address {}; it would be cut off", address.local),
             }),
         }
     }
@@ -158,15 +126,18 @@ impl HostNet {
             lines.extend(wire::gateway_addresses(plan, &addresses)?);
         }
         ip_batch(self.ns(), &lines).await?;
+        for chain in dropping(&nft_list(self.ns(), &["chains"]).await?) {
+            tracing::warn!(
+                chain,
+                "a rule set of the host forwards nothing by default; guests reach the world only if it lets their \
+                 bridges pass (with Docker: iptables -I DOCKER-USER -i kb+ -j ACCEPT, and the same with -o)"
+            );
+        }
         within(self.ns(), || {
             let path = "/proc/sys/net/ipv4/ip_forward";
             // A container may not write it but may find it on.
             let on = std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1");
-            if on {
-                Ok(())
-            } else {
-                std::fs::write(path, "1").map_err(Error::io("cannot turn on forwarding"))
-            }
+            if on { Ok(()) } else { std::fs::write(path, "1").map_err(Error::io("cannot turn on forwarding")) }
         })
         .await
     }
@@ -182,25 +153,13 @@ impl HostNet {
             match state.nets.get_mut(&id) {
                 Some(net) => net.plan = plan,
                 None => {
-                    state.nets.insert(
-                        id,
-                        Net {
-                            plan,
-                            service: None,
-                            neighbours: None,
-                        },
-                    );
+                    state.nets.insert(id, Net { plan, service: None, neighbours: None });
                 }
             }
         }
         ports
             .into_iter()
-            .filter_map(|p| {
-                state
-                    .ports
-                    .insert(p.nic.port_id, p)
-                    .map(|old| (old.nic.port_id, old))
-            })
+            .filter_map(|p| state.ports.insert(p.nic.port_id, p).map(|old| (old.nic.port_id, old)))
             .collect()
     }
 
@@ -222,11 +181,7 @@ impl HostNet {
             let Some(net) = state.nets.get(&port.nic.network_id) else {
                 continue;
             };
-            let view = PortView {
-                port,
-                dhcp: &net.plan.dhcp_ips(),
-                gateways: &net.plan.gateways,
-            };
+            let view = PortView { port, dhcp: &net.plan.dhcp_ips(), gateways: &net.plan.gateways };
             script += &rules::port(&view);
             // Something that was allowed is so no more: what runs because of it ends.
             let narrower = old.is_some_and(|o| {
@@ -244,19 +199,12 @@ impl HostNet {
     }
 
     /// The start of a script: the table as it must be for what follows.
-    pub(super) async fn prepare_table(
-        &self,
-        state: &State,
-        keep: Option<&BTreeSet<String>>,
-    ) -> Result<String> {
+    pub(super) async fn prepare_table(&self, state: &State, keep: Option<&BTreeSet<String>>) -> Result<String> {
         if state.table && keep.is_none() {
             return Ok(String::new());
         }
         let chains = nft_list(self.ns(), &["chains", "bridge"]).await?;
-        let ours = chains
-            .iter()
-            .map(|c| &c["chain"])
-            .filter(|c| c["table"] == TABLE);
+        let ours = chains.iter().map(|c| &c["chain"]).filter(|c| c["table"] == TABLE);
         let names: Vec<&str> = ours.filter_map(|c| c["name"].as_str()).collect();
         let mut script = String::new();
         let same_layout = names.contains(&rules::VERSION_CHAIN);
@@ -265,10 +213,7 @@ impl HostNet {
         }
         script += &rules::base();
         if let (Some(keep), true) = (keep, same_layout) {
-            let stale = names
-                .iter()
-                .filter_map(|n| n.strip_prefix("from_"))
-                .filter(|device| !keep.contains(*device));
+            let stale = names.iter().filter_map(|n| n.strip_prefix("from_")).filter(|device| !keep.contains(*device));
             for device in stale {
                 script += &rules::remove_port(device);
             }
@@ -279,30 +224,18 @@ impl HostNet {
     /// Which interfaces lead to endpoints and to other hosts: what is there and what is planned, without `gone`.
     pub(super) fn members(&self, state: &State, links: &Links, gone: &BTreeSet<String>) -> String {
         let ours = |prefix: &str| -> BTreeSet<String> {
-            let mut out: BTreeSet<String> = links
-                .values()
-                .filter(|l| l.ours() && l.ifname.starts_with(prefix))
-                .map(|l| l.ifname.clone())
-                .collect();
+            let mut out: BTreeSet<String> =
+                links.values().filter(|l| l.ours() && l.ifname.starts_with(prefix)).map(|l| l.ifname.clone()).collect();
             out.retain(|name| !gone.contains(name));
             out
         };
         let mut endpoints = ours("kv");
         let mut joins = ours("kx");
         let bridged = |name: &&String| {
-            let master = links
-                .get(*name)
-                .and_then(|l| l.master.as_deref())
-                .and_then(|m| links.get(m));
+            let master = links.get(*name).and_then(|l| l.master.as_deref()).and_then(|m| links.get(m));
             master.is_some_and(|m| m.ours() && !gone.contains(&m.ifname))
         };
-        joins.extend(
-            self.options
-                .physical_networks
-                .values()
-                .filter(bridged)
-                .cloned(),
-        );
+        joins.extend(self.options.physical_networks.values().filter(bridged).cloned());
         for net in state.nets.values() {
             endpoints.extend(net.plan.endpoint.iter().map(|e| e.device.clone()));
             joins.extend(net.plan.joins().map(str::to_owned));
@@ -326,12 +259,7 @@ impl HostNet {
     pub(super) async fn serve(&self, state: &mut State, network: Uuid) -> Result<()> {
         let neighbours: BTreeSet<(String, String)> = state
             .ports_of(network)
-            .flat_map(|p| {
-                p.nic
-                    .fixed_ips
-                    .iter()
-                    .map(|f| (f.ip.to_string(), p.mac.to_string()))
-            })
+            .flat_map(|p| p.nic.fixed_ips.iter().map(|f| (f.ip.to_string(), p.mac.to_string())))
             .collect();
         let Some(net) = state.nets.get(&network) else {
             return Ok(());
@@ -347,21 +275,11 @@ impl HostNet {
             net.neighbours = None;
             return netns::remove(&crate::names::namespace(&self.prefix, network)).await;
         };
-        if !net
-            .service
-            .as_ref()
-            .is_some_and(|s| s.alive(&endpoint.namespace))
-        {
+        if !net.service.as_ref().is_some_and(|s| s.alive(&endpoint.namespace)) {
             net.neighbours = None;
         }
         if net.neighbours.as_ref() != Some(&neighbours) || net.service.is_none() {
-            self.dress_endpoint(
-                &endpoint,
-                net.plan.mtu,
-                net.neighbours.as_ref(),
-                &neighbours,
-            )
-            .await?;
+            self.dress_endpoint(&endpoint, net.plan.mtu, net.neighbours.as_ref(), &neighbours).await?;
             net.neighbours = Some(neighbours);
         }
         match &net.service {
@@ -370,8 +288,7 @@ impl HostNet {
                 if let Some(service) = net.service.take() {
                     service.stop().await;
                 }
-                let service =
-                    Service::start(&endpoint.namespace, network, &self.options.metadata).await?;
+                let service = Service::start(&endpoint.namespace, network, &self.options.metadata).await?;
                 service.set_leases(leases);
                 net.service = Some(service);
             }
@@ -393,9 +310,7 @@ impl HostNet {
             Some(known) => known.clone(),
             None => {
                 let list: Vec<Neighbour> = ip_json(ns, &["neigh", "show", "dev", ENDPOINT]).await?;
-                let fixed = list
-                    .into_iter()
-                    .filter(|n| n.state.iter().any(|s| s == "PERMANENT"));
+                let fixed = list.into_iter().filter(|n| n.state.iter().any(|s| s == "PERMANENT"));
                 fixed.map(|n| (n.dst, n.lladdr)).collect()
             }
         };
@@ -404,34 +319,55 @@ impl HostNet {
     }
 }
 
+/// Chains of others that drop routed packets by policy. No rule of ours can overrule them, and theirs are not ours
+/// to change.
+fn dropping(chains: &[serde_json::Value]) -> Vec<String> {
+    let word = |chain: &serde_json::Value, key: &str| chain[key].as_str().unwrap_or_default().to_owned();
+    let routed = |c: &&serde_json::Value| {
+        c["hook"] == "forward" && c["policy"] == "drop" && (c["family"] == "ip" || c["family"] == "inet")
+    };
+    chains
+        .iter()
+        .map(|c| &c["chain"])
+        .filter(routed)
+        .map(|c| format!("{} {} {}", word(c, "family"), word(c, "table"), word(c, "name")))
+        .collect()
+}
+
 /// The host has one routing table, so the networks it is the gateway of must not overlap.
 fn check_gateways(state: &State, plans: &BTreeMap<Uuid, NetPlan>) -> Result<()> {
-    let known = state
-        .nets
-        .values()
-        .map(|n| &n.plan)
-        .filter(|p| !plans.contains_key(&p.id));
+    let known = state.nets.values().map(|n| &n.plan).filter(|p| !plans.contains_key(&p.id));
     let all: Vec<&NetPlan> = known.chain(plans.values()).filter(|p| p.routed()).collect();
     for plan in plans.values() {
         for other in all.iter().filter(|o| o.id != plan.id) {
-            let clash = plan.gateways.iter().find(|a| {
-                other
-                    .gateways
-                    .iter()
-                    .any(|b| a.contains(&b.network()) || b.contains(&a.network()))
-            });
+            let clash = plan
+                .gateways
+                .iter()
+                .find(|a| other.gateways.iter().any(|b| a.contains(&b.network()) || b.contains(&a.network())));
             if let Some(net) = clash {
-                let reason = format!(
-                    "the host is already the gateway of network {}, which overlaps {}",
-                    other.id,
-                    net.trunc()
-                );
-                return Err(Error::BadNetwork {
-                    network: plan.id,
-                    reason,
-                });
+                let reason =
+                    format!("the host is already the gateway of network {}, which overlaps {}", other.id, net.trunc());
+                return Err(Error::BadNetwork { network: plan.id, reason });
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dropping;
+
+    #[test]
+    fn a_policy_that_cuts_guests_off_is_seen() {
+        let chain = |family, hook, policy| serde_json::json!({"chain": {"family": family, "table": "filter", "name": "FORWARD", "hook": hook, "policy": policy}});
+        let list = [
+            serde_json::json!({"metainfo": {}}),
+            chain("ip", "forward", "accept"),
+            chain("ip", "input", "drop"),
+            chain("bridge", "forward", "drop"),
+            chain("ip", "forward", "drop"),
+        ];
+        assert_eq!(dropping(&list), ["ip filter FORWARD"]);
+    }
 }

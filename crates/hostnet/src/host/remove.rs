@@ -18,12 +18,7 @@ impl HostNet {
         for id in &networks {
             wanted.extend([names::bridge(*id), names::tunnel(*id), names::endpoint(*id)]);
         }
-        let gone: Vec<Uuid> = state
-            .nets
-            .keys()
-            .filter(|id| !networks.contains(id))
-            .copied()
-            .collect();
+        let gone: Vec<Uuid> = state.nets.keys().filter(|id| !networks.contains(id)).copied().collect();
         for id in gone {
             if let Some(service) = state.nets.remove(&id).and_then(|n| n.service) {
                 service.stop().await;
@@ -31,18 +26,11 @@ impl HostNet {
         }
         let links = links::read(self.ns()).await?;
         let uplinks: BTreeSet<&String> = self.options.physical_networks.values().collect();
-        let on_our_bridge = |l: &Link| {
-            l.master
-                .as_ref()
-                .and_then(|m| links.get(m))
-                .is_some_and(Link::ours)
-        };
+        let on_our_bridge = |l: &Link| l.master.as_ref().and_then(|m| links.get(m)).is_some_and(Link::ours);
         let stray = |l: &&Link| match l.ours() {
             true => !wanted.contains(&l.ifname),
             // A mapped interface leaves with its bridge.
-            false => {
-                on_our_bridge(l) && !wanted.contains(&l.ifname) && !uplinks.contains(&l.ifname)
-            }
+            false => on_our_bridge(l) && !wanted.contains(&l.ifname) && !uplinks.contains(&l.ifname),
         };
         let strays: Vec<&Link> = links.values().filter(stray).collect();
         if !strays.is_empty() {
@@ -50,23 +38,11 @@ impl HostNet {
             tracing::info!(?names, "removing interfaces that no guest of this host has");
         }
         // Ports before bridges.
-        let (bridges, others): (Vec<&Link>, Vec<&Link>) =
-            strays.into_iter().partition(|l| l.is_bridge());
-        let lines: Vec<String> = others
-            .into_iter()
-            .chain(bridges)
-            .filter_map(wire::detach)
-            .collect();
+        let (bridges, others): (Vec<&Link>, Vec<&Link>) = strays.into_iter().partition(|l| l.is_bridge());
+        let lines: Vec<String> = others.into_iter().chain(bridges).filter_map(wire::detach).collect();
         ip_batch(self.ns(), &lines).await?;
-        let wanted: BTreeSet<String> = networks
-            .iter()
-            .map(|id| names::namespace(&self.prefix, *id))
-            .collect();
-        for namespace in netns::list(&self.prefix)
-            .await?
-            .into_iter()
-            .filter(|n| !wanted.contains(n))
-        {
+        let wanted: BTreeSet<String> = networks.iter().map(|id| names::namespace(&self.prefix, *id)).collect();
+        for namespace in netns::list(&self.prefix).await?.into_iter().filter(|n| !wanted.contains(n)) {
             netns::remove(&namespace).await?;
         }
         Ok(())
@@ -79,25 +55,14 @@ impl HostNet {
         let links = links::read(self.ns()).await?;
         let devices: BTreeSet<String> = nics
             .iter()
-            .flat_map(|n| {
-                state
-                    .ports
-                    .get(&n.port_id)
-                    .map(|p| p.device.clone())
-                    .into_iter()
-                    .chain([device_of(n)])
-            })
+            .flat_map(|n| state.ports.get(&n.port_id).map(|p| p.device.clone()).into_iter().chain([device_of(n)]))
             .filter(|device| names::is_device(device))
             .collect();
         // A device of this name that is not ours and on none of our bridges is somebody else's.
         let bridges: BTreeSet<String> = nics.iter().map(|n| names::bridge(n.network_id)).collect();
         let wired = |l: &&Link| l.ours() || l.master.as_ref().is_some_and(|m| bridges.contains(m));
-        let lines: Vec<String> = devices
-            .iter()
-            .filter_map(|d| links.get(d))
-            .filter(wired)
-            .filter_map(wire::detach)
-            .collect();
+        let lines: Vec<String> =
+            devices.iter().filter_map(|d| links.get(d)).filter(wired).filter_map(wire::detach).collect();
         ip_batch(self.ns(), &lines).await?;
         for nic in nics {
             state.ports.remove(&nic.port_id);
@@ -132,39 +97,21 @@ impl HostNet {
     fn has_members(&self, network: Uuid, links: &Links, leaving: &BTreeSet<String>) -> bool {
         let bridge = names::bridge(network);
         let own = [names::tunnel(network), names::endpoint(network)];
-        links
-            .values()
-            .filter(|l| l.master.as_deref() == Some(&bridge))
-            .any(|l| {
-                !own.contains(&l.ifname)
-                    && !leaving.contains(&l.ifname)
-                    && !self
-                        .options
-                        .physical_networks
-                        .values()
-                        .any(|uplink| *uplink == l.ifname)
-            })
+        links.values().filter(|l| l.master.as_deref() == Some(&bridge)).any(|l| {
+            !own.contains(&l.ifname)
+                && !leaving.contains(&l.ifname)
+                && !self.options.physical_networks.values().any(|uplink| *uplink == l.ifname)
+        })
     }
 
-    async fn remove_networks(
-        &self,
-        state: &mut State,
-        networks: &[Uuid],
-        links: &Links,
-    ) -> Result<()> {
+    async fn remove_networks(&self, state: &mut State, networks: &[Uuid], links: &Links) -> Result<()> {
         let mut lines = Vec::new();
         for id in networks {
             if let Some(service) = state.nets.remove(id).and_then(|n| n.service) {
                 service.stop().await;
             }
             let parts = [names::tunnel(*id), names::endpoint(*id), names::bridge(*id)];
-            lines.extend(
-                parts
-                    .iter()
-                    .filter_map(|name| links.get(name))
-                    .filter(|l| l.ours())
-                    .filter_map(wire::detach),
-            );
+            lines.extend(parts.iter().filter_map(|name| links.get(name)).filter(|l| l.ours()).filter_map(wire::detach));
         }
         ip_batch(self.ns(), &lines).await?;
         for id in networks {
@@ -181,8 +128,7 @@ impl HostNet {
         if links::read(self.ns()).await?.values().any(Link::ours) {
             return Ok(());
         }
-        let drop =
-            |family: &str| format!("add table {family} {TABLE}\ndelete table {family} {TABLE}\n");
+        let drop = |family: &str| format!("add table {family} {TABLE}\ndelete table {family} {TABLE}\n");
         nft(self.ns(), &(drop("bridge") + &drop("inet"))).await?;
         state.table = false;
         state.gateway = None;

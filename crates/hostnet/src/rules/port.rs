@@ -17,15 +17,10 @@ pub(crate) struct PortView<'a> {
 }
 
 const CHAINS: [&str; 7] = ["from", "body", "to", "hin", "hout", "newo", "newi"];
-const MAPS: [(&str, &str); 4] = [
-    ("from_port", "from"),
-    ("to_port", "to"),
-    ("host_in", "hin"),
-    ("host_out", "hout"),
-];
-/// Protocols with ports: TCP is apart since it has an end.
-const PORTS: &str = "{ udp, udplite, sctp, dccp }";
-const KNOWN: &str = "{ tcp, udp, udplite, sctp, dccp, icmp, ipv6-icmp }";
+const MAPS: [(&str, &str); 4] = [("from_port", "from"), ("to_port", "to"), ("host_in", "hin"), ("host_out", "hout")];
+/// Protocols with ports; TCP is apart since it has a beginning and an end.
+const PORTS: &str = "@with_ports";
+const KNOWN: &str = "@tracked";
 
 /// One family's words.
 struct Family {
@@ -37,20 +32,8 @@ struct Family {
 }
 
 const FAMILIES: [Family; 2] = [
-    Family {
-        digit: '4',
-        ether: "ip",
-        ip: "ip",
-        address: "ipv4_addr",
-        icmp: "icmp",
-    },
-    Family {
-        digit: '6',
-        ether: "ip6",
-        ip: "ip6",
-        address: "ipv6_addr",
-        icmp: "icmpv6",
-    },
+    Family { digit: '4', ether: "ip", ip: "ip", address: "ipv4_addr", icmp: "icmp" },
+    Family { digit: '6', ether: "ip6", ip: "ip6", address: "ipv6_addr", icmp: "icmpv6" },
 ];
 
 /// Whose point of view a key takes: flows are kept as the guest sees them, its own address first.
@@ -91,11 +74,7 @@ struct Script<'a> {
 
 impl Script<'_> {
     fn rule(&mut self, chain: &str, rule: &str) {
-        let _ = writeln!(
-            self.out,
-            "add rule bridge {TABLE} {chain}_{} {rule}",
-            self.device
-        );
+        let _ = writeln!(self.out, "add rule bridge {TABLE} {chain}_{} {rule}", self.device);
     }
     fn goto(&self, chain: &str) -> String {
         format!("goto {chain}_{}", self.device)
@@ -104,27 +83,20 @@ impl Script<'_> {
         format!("@{kind}{}_{}", family.digit, self.device)
     }
 
-    /// Flows with ports (`f`), TCP flows that end (`c`), echo requests (`e`), other protocols (`g`).
-    /// Each has its bound: a port that opens too many flows loses replies, and no other port does.
+    /// Flows with ports that the guest opened (`f`), all others (`i`), echo requests (`e`), other protocols (`g`).
+    /// Each has its bound, and what others send does not fill the set that the guest's own flows need. The kernel
+    /// takes memory for a third more than the bound, rounded up to a power of two, until the first flow ends.
     fn sets(&mut self) {
         for family in &FAMILIES {
             let (address, digit, device) = (family.address, family.digit, self.device);
-            let flow =
-                format!("type {address} . {address} . inet_proto . inet_service . inet_service");
-            let echo = format!(
-                "typeof {} saddr . {} daddr . {} id",
-                family.ip, family.ip, family.icmp
-            );
+            let flow = format!("type {address} . {address} . inet_proto . inet_service . inet_service");
+            let echo = format!("typeof {0} saddr . {0} daddr . {1} id", family.ip, family.icmp);
             let other = format!("type {address} . {address} . inet_proto");
-            for (kind, key, size, timeout) in [
-                ('f', &flow, 65_535, "2h"),
-                ('c', &flow, 65_535, "2m"),
-                ('e', &echo, 4096, "30s"),
-                ('g', &other, 4096, "10m"),
-            ] {
+            let flows = if digit == '4' { 24_576 } else { 3072 };
+            for (kind, key, size) in [('f', &flow, flows), ('i', &flow, flows), ('e', &echo, 384), ('g', &other, 384)] {
                 let _ = writeln!(
                     self.out,
-                    "add set bridge {TABLE} {kind}{digit}_{device} {{ {key}; size {size}; flags dynamic,timeout; timeout {timeout}; }}"
+                    "add set bridge {TABLE} {kind}{digit}_{device} {{ {key}; size {size}; flags dynamic,timeout; timeout 30s; }}"
                 );
             }
         }
@@ -133,11 +105,7 @@ impl Script<'_> {
     fn chains(&mut self) {
         for verb in ["add", "flush"] {
             for chain in CHAINS {
-                let _ = writeln!(
-                    self.out,
-                    "{verb} chain bridge {TABLE} {chain}_{}",
-                    self.device
-                );
+                let _ = writeln!(self.out, "{verb} chain bridge {TABLE} {chain}_{}", self.device);
             }
         }
     }
@@ -145,95 +113,76 @@ impl Script<'_> {
     fn elements(&mut self, verb: &str) {
         for (map, chain) in MAPS {
             let device = self.device;
-            let _ = writeln!(
-                self.out,
-                "{verb} element bridge {TABLE} {map} {{ \"{device}\" : jump {chain}_{device} }}"
-            );
+            let _ =
+                writeln!(self.out, "{verb} element bridge {TABLE} {map} {{ \"{device}\" : jump {chain}_{device} }}");
         }
     }
 
     /// `newo` and `newi`: remembers the flow of an allowed packet, then lets it pass. A full set lets it pass, too,
     /// but then the reply is not recognised.
+    ///
+    /// A TCP flow that the guest opens is in `f` from its first packet; one found in its midst (after the sets were
+    /// emptied, or a reply to a flow that others opened) is in `i`.
     fn remember(&mut self) {
         for (chain, way) in [("newo", Way::Out), ("newi", Way::In)] {
             for family in &FAMILIES {
-                let (flow, ether) = (family.flow(way), family.ether);
-                let f = self.set('f', family);
-                self.rule(chain, &format!("ether type {ether} meta l4proto tcp update {f} {{ {flow} timeout 2h }} accept"));
-                self.rule(chain, &format!("ether type {ether} meta l4proto {PORTS} update {f} {{ {flow} timeout 3m }} accept"));
+                let (flow, ether) = (family.flow(way), format!("ether type {}", family.ether));
+                let (f, i) = (self.set('f', family), self.set('i', family));
+                let (opened, datagrams) = match way {
+                    Way::Out => (&f, (&f, "3m")),
+                    Way::In => (&i, (&i, "1m")),
+                };
+                let tcp = format!("{ether} tcp flags &");
+                self.rule(chain, &format!("{tcp} (syn|ack) == syn update {opened} {{ {flow} timeout 3m }} accept"));
+                self.rule(chain, &format!("{tcp} (syn|fin|rst) == 0 update {i} {{ {flow} timeout 1d }} accept"));
+                let (set, time) = datagrams;
+                self.rule(
+                    chain,
+                    &format!("{ether} meta l4proto {PORTS} update {set} {{ {flow} timeout {time} }} accept"),
+                );
                 let (e, echo) = (self.set('e', family), family.echo(way));
                 self.rule(
                     chain,
-                    &format!(
-                        "{} type echo-request update {e} {{ {echo} }} accept",
-                        family.icmp
-                    ),
+                    &format!("{} type echo-request update {e} {{ {echo} timeout 30s }} accept", family.icmp),
                 );
                 let (g, other) = (self.set('g', family), family.other(way));
                 self.rule(
                     chain,
-                    &format!(
-                        "ether type {ether} meta l4proto != {KNOWN} update {g} {{ {other} }} accept"
-                    ),
+                    &format!("{ether} meta l4proto != {KNOWN} update {g} {{ {other} timeout 10m }} accept"),
                 );
             }
             self.rule(chain, "accept");
         }
     }
 
-    /// Lets pass what belongs to a flow: later fragments, known flows, errors of routers on the way.
-    /// A TCP flow that ended is let pass for two minutes more without its entry being renewed.
+    /// Lets pass what belongs to a flow, and what no group can forbid: later fragments, errors of routers.
+    ///
+    /// A TCP flow lasts for a day after its last data and for two minutes after its end; what only acknowledges
+    /// renews nothing, for it also comes after the end. The first packet of a flow is never one of a flow.
     fn established(&mut self, chain: &str, way: Way) {
-        // Only a first fragment has ports; without it the rest cannot be put together. Offset 1 would overwrite
-        // the flags of TCP (RFC 1858).
-        self.rule(chain, "ip frag-off & 0x1fff == 1 drop");
-        self.rule(chain, "ip frag-off & 0x1fff != 0 accept");
-        self.rule(
-            chain,
-            "ether type ip6 exthdr frag exists frag frag-off != 0 accept",
-        );
+        self.rule(chain, "jump fragments");
         for family in &FAMILIES {
-            let (flow, ether) = (family.flow(way), family.ether);
-            let (f, c) = (self.set('f', family), self.set('c', family));
-            let tcp = format!("ether type {ether} meta l4proto tcp tcp flags");
-            self.rule(
-                chain,
-                &format!(
-                    "{tcp} & (fin|rst) != 0 {flow} {f} update {f} {{ {flow} timeout 2m }} update {c} {{ {flow} timeout 2m }} accept"
-                ),
-            );
-            self.rule(
-                chain,
-                &format!("{tcp} & (syn|ack) != syn {flow} {c} accept"),
-            );
-            self.rule(
-                chain,
-                &format!(
-                    "{tcp} & (syn|ack) != syn {flow} {f} update {f} {{ {flow} timeout 2h }} accept"
-                ),
-            );
-            self.rule(
-                chain,
-                &format!("ether type {ether} meta l4proto {PORTS} {flow} {f} update {f} {{ {flow} timeout 3m }} accept"),
-            );
+            let (flow, ether) = (family.flow(way), format!("ether type {}", family.ether));
+            for (kind, datagrams) in [('f', "3m"), ('i', "1m")] {
+                let set = self.set(kind, family);
+                let renew = |time: &str| format!("{flow} {set} update {set} {{ {flow} timeout {time} }} accept");
+                let tcp = format!("{ether} tcp flags &");
+                self.rule(chain, &format!("{tcp} (fin|rst) != 0 {}", renew("2m")));
+                self.rule(chain, &format!("{tcp} (syn|psh) == psh {}", renew("1d")));
+                self.rule(chain, &format!("{tcp} (syn|ack) != syn {flow} {set} accept"));
+                self.rule(chain, &format!("{ether} meta l4proto {PORTS} {}", renew(datagrams)));
+            }
             let (e, echo) = (self.set('e', family), family.echo(way));
-            self.rule(
-                chain,
-                &format!("{} type echo-reply {echo} {e} accept", family.icmp),
-            );
+            self.rule(chain, &format!("{} type echo-reply {echo} {e} accept", family.icmp));
             let (g, other) = (self.set('g', family), family.other(way));
-            self.rule(
-                chain,
-                &format!("ether type {ether} meta l4proto != {KNOWN} {other} {g} accept"),
-            );
+            self.rule(chain, &format!("{ether} meta l4proto != {KNOWN} {other} {g} accept"));
         }
         self.rule(
             chain,
-            "icmp type { destination-unreachable, time-exceeded, parameter-problem } accept",
-        );
-        self.rule(
-            chain,
-            "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
+            match way {
+                Way::Out => "jump needs_out",
+                Way::In => "jump needs_in",
+            },
         );
     }
 }
@@ -246,33 +195,15 @@ fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
 /// Ranges of one family without overlaps, which sets refuse; `None` if they cover everything.
 fn ranges(nets: &[IpNet], v4: bool) -> Option<Vec<String>> {
     if v4 {
-        let nets: Vec<Ipv4Net> = nets
-            .iter()
-            .filter_map(|n| {
-                if let IpNet::V4(n) = n {
-                    Some(n.trunc())
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let nets: Vec<Ipv4Net> =
+            nets.iter().filter_map(|n| if let IpNet::V4(n) = n { Some(n.trunc()) } else { None }).collect();
         let nets = Ipv4Net::aggregate(&nets);
-        (!nets.iter().any(|n| n.prefix_len() == 0))
-            .then(|| nets.iter().map(ToString::to_string).collect())
+        (!nets.iter().any(|n| n.prefix_len() == 0)).then(|| nets.iter().map(ToString::to_string).collect())
     } else {
-        let nets: Vec<Ipv6Net> = nets
-            .iter()
-            .filter_map(|n| {
-                if let IpNet::V6(n) = n {
-                    Some(n.trunc())
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let nets: Vec<Ipv6Net> =
+            nets.iter().filter_map(|n| if let IpNet::V6(n) = n { Some(n.trunc()) } else { None }).collect();
         let nets = Ipv6Net::aggregate(&nets);
-        (!nets.iter().any(|n| n.prefix_len() == 0))
-            .then(|| nets.iter().map(ToString::to_string).collect())
+        (!nets.iter().any(|n| n.prefix_len() == 0)).then(|| nets.iter().map(ToString::to_string).collect())
     }
 }
 
@@ -283,54 +214,27 @@ fn anti_spoofing(script: &mut Script<'_>, port: &Port) {
     script.rule("from", &format!("ether saddr != {macs} drop"));
     for (mac, nets) in &port.allowed {
         if let Some(own) = ranges(nets, true).filter(|r| !r.is_empty()) {
-            script.rule(
-                "from",
-                &format!("arp saddr ether {mac} arp saddr ip {} accept", list(own)),
-            );
+            script.rule("from", &format!("arp saddr ether {mac} arp saddr ip {} accept", list(own)));
         } else if ranges(nets, true).is_none() {
             script.rule("from", &format!("arp saddr ether {mac} accept"));
         }
         // Asking whether an address is free.
-        script.rule(
-            "from",
-            &format!("arp saddr ether {mac} arp saddr ip 0.0.0.0 accept"),
-        );
+        script.rule("from", &format!("arp saddr ether {mac} arp saddr ip 0.0.0.0 accept"));
     }
-    script.rule("from", "ether type arp drop");
-    // A hypervisor announces a guest that it took over by RARP.
-    script.rule("from", "ether type 0x8035 accept");
-    script.rule("from", "ether type != { ip, ip6 } drop");
-    script.rule("from", "ether type ip udp sport 67 udp dport 68 drop");
-    script.rule("from", "ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept");
-    script.rule("from", "icmpv6 type { nd-router-advert, nd-redirect } drop");
-    script.rule("from", "ether type ip6 udp sport 547 udp dport 546 drop");
-    script.rule(
-        "from",
-        "ip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } accept",
-    );
+    script.rule("from", "jump manners");
     let body = script.goto("body");
     for (mac, nets) in &port.allowed {
         match ranges(nets, true) {
             None => script.rule("from", &format!("ether saddr {mac} ether type ip {body}")),
             Some(own) if !own.is_empty() => {
-                script.rule(
-                    "from",
-                    &format!("ether saddr {mac} ip saddr {} {body}", list(own)),
-                );
+                script.rule("from", &format!("ether saddr {mac} ip saddr {} {body}", list(own)));
             }
             Some(_) => {}
         }
-        let own6: Vec<IpNet> = nets
-            .iter()
-            .copied()
-            .chain([IpNet::from(IpAddr::V6(mac.link_local()))])
-            .collect();
+        let own6: Vec<IpNet> = nets.iter().copied().chain([IpNet::from(IpAddr::V6(mac.link_local()))]).collect();
         match ranges(&own6, false) {
             None => script.rule("from", &format!("ether saddr {mac} ether type ip6 {body}")),
-            Some(own) => script.rule(
-                "from",
-                &format!("ether saddr {mac} ip6 saddr {} {body}", list(own)),
-            ),
+            Some(own) => script.rule("from", &format!("ether saddr {mac} ip6 saddr {} {body}", list(own))),
         }
     }
     script.rule("from", "drop");
@@ -340,30 +244,17 @@ fn anti_spoofing(script: &mut Script<'_>, port: &Port) {
 /// A neighbour advertisement may tell only of the guest's own addresses; the target stands behind its first 8 bytes.
 fn neighbour_adverts(script: &mut Script<'_>, port: &Port) {
     let own = |mac: &Mac, nets: &[IpNet]| {
-        let nets = nets.iter().filter_map(|n| {
-            if let IpNet::V6(n) = n {
-                Some(n.trunc())
-            } else {
-                None
-            }
-        });
-        nets.chain([Ipv6Net::from(mac.link_local())])
-            .collect::<Vec<_>>()
+        let nets = nets.iter().filter_map(|n| if let IpNet::V6(n) = n { Some(n.trunc()) } else { None });
+        nets.chain([Ipv6Net::from(mac.link_local())]).collect::<Vec<_>>()
     };
     for net in port.allowed.iter().flat_map(|(mac, nets)| own(mac, nets)) {
         let target = u128::from(net.network());
         let matches = match net.prefix_len() {
             128 => format!("@th,64,128 {target:#034x} "),
             0 => String::new(),
-            _ => format!(
-                "@th,64,128 & {:#034x} == {target:#034x} ",
-                u128::from(net.netmask())
-            ),
+            _ => format!("@th,64,128 & {:#034x} == {target:#034x} ", u128::from(net.netmask())),
         };
-        script.rule(
-            "body",
-            &format!("icmpv6 type nd-neighbor-advert {matches}accept"),
-        );
+        script.rule("body", &format!("icmpv6 type nd-neighbor-advert {matches}accept"));
     }
     script.rule("body", "icmpv6 type nd-neighbor-advert drop");
 }
@@ -377,11 +268,7 @@ fn condition(rule: &SecurityRule) -> Option<String> {
     let ip = if v4 { "ip" } else { "ip6" };
     let mut out = format!("ether type {ip}");
     if !rule.remote.is_empty() {
-        let end = if rule.direction == Direction::Ingress {
-            "saddr"
-        } else {
-            "daddr"
-        };
+        let end = if rule.direction == Direction::Ingress { "saddr" } else { "daddr" };
         match ranges(&rule.remote, v4) {
             None => {}
             Some(ranges) if ranges.is_empty() => return None,
@@ -427,13 +314,7 @@ fn condition(rule: &SecurityRule) -> Option<String> {
     Some(out)
 }
 
-fn security_groups(
-    script: &mut Script<'_>,
-    port: &Port,
-    direction: Direction,
-    chain: &str,
-    accept: &str,
-) {
+fn security_groups(script: &mut Script<'_>, port: &Port, direction: Direction, chain: &str, accept: &str) {
     for rule in port.nic.rules.iter().filter(|r| r.direction == direction) {
         if let Some(condition) = condition(rule) {
             script.rule(chain, &format!("{condition} {accept}"));
@@ -447,15 +328,7 @@ fn outgoing(script: &mut Script<'_>, port: &Port) {
     anti_spoofing(script, port);
     script.established("body", Way::Out);
     let new = script.goto("newo");
-    script.rule("body", "ether type ip udp sport 68 udp dport 67 accept");
-    script.rule(
-        "body",
-        &format!("ip daddr {METADATA_IP} tcp dport 80 {new}"),
-    );
-    script.rule(
-        "body",
-        "icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } accept",
-    );
+    script.rule("body", &format!("ip daddr {METADATA_IP} tcp dport 80 {new}"));
     security_groups(script, port, Direction::Egress, "body", &new);
 }
 
@@ -470,21 +343,10 @@ fn incoming(script: &mut Script<'_>, view: &PortView<'_>) {
     let port = view.port;
     script.rule("to", &not_for_others(port));
     script.rule("to", "ether type arp accept");
-    script.rule("to", "ether type != { ip, ip6 } drop");
-    let servers = if view.dhcp.is_empty() {
-        String::new()
-    } else {
-        format!("ip saddr {} ", list(view.dhcp))
-    };
-    script.rule(
-        "to",
-        &format!("ether type ip {servers}udp sport 67 udp dport 68 accept"),
-    );
+    script.rule("to", "jump kinds");
+    let servers = if view.dhcp.is_empty() { String::new() } else { format!("ip saddr {} ", list(view.dhcp)) };
+    script.rule("to", &format!("ether type ip {servers}udp sport 67 udp dport 68 accept"));
     script.established("to", Way::In);
-    script.rule(
-        "to",
-        "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } accept",
-    );
     let new = script.goto("newi");
     security_groups(script, port, Direction::Ingress, "to", &new);
 }
@@ -496,7 +358,8 @@ fn host(script: &mut Script<'_>, view: &PortView<'_>) {
         script.rule("hout", "drop");
         return;
     }
-    script.rule("hin", "ether type { arp, ip } accept");
+    script.rule("hin", "ether type arp accept");
+    script.rule("hin", "ether type ip accept");
     script.rule("hin", "drop");
     // The host may reach its guests whatever their groups say. Nobody else can have this source: a packet that is
     // forwarded with one of our own addresses is dropped by the kernel as a martian.
@@ -510,10 +373,7 @@ fn host(script: &mut Script<'_>, view: &PortView<'_>) {
 
 /// Everything about one port, replacing what there was; the flows stay.
 pub(crate) fn port(view: &PortView<'_>) -> String {
-    let mut script = Script {
-        device: &view.port.device,
-        out: String::new(),
-    };
+    let mut script = Script { device: &view.port.device, out: String::new() };
     script.sets();
     script.chains();
     let nic = &view.port.nic;
@@ -529,13 +389,11 @@ pub(crate) fn port(view: &PortView<'_>) -> String {
     } else {
         script.rule("from", "accept");
         script.rule("to", "accept");
-        let verdict = if view.gateways.is_empty() {
-            "drop"
-        } else {
-            "ether type { arp, ip } accept"
-        };
         for chain in ["hin", "hout"] {
-            script.rule(chain, verdict);
+            if !view.gateways.is_empty() {
+                script.rule(chain, "ether type arp accept");
+                script.rule(chain, "ether type ip accept");
+            }
             script.rule(chain, "drop");
         }
     }
@@ -547,10 +405,7 @@ pub(crate) fn port(view: &PortView<'_>) -> String {
 /// found again by its next packet from the side that may begin it.
 pub(crate) fn forget_flows(device: &str) -> String {
     let mut out = String::new();
-    for (kind, digit) in ['f', 'c', 'e', 'g']
-        .into_iter()
-        .flat_map(|kind| ['4', '6'].map(|digit| (kind, digit)))
-    {
+    for (kind, digit) in ['f', 'i', 'e', 'g'].into_iter().flat_map(|kind| ['4', '6'].map(|digit| (kind, digit))) {
         let _ = writeln!(out, "flush set bridge {TABLE} {kind}{digit}_{device}");
     }
     out
@@ -558,10 +413,7 @@ pub(crate) fn forget_flows(device: &str) -> String {
 
 /// Removes all of a port, there or not: adding it first makes each removal possible.
 pub(crate) fn remove_port(device: &str) -> String {
-    let mut script = Script {
-        device,
-        out: String::new(),
-    };
+    let mut script = Script { device, out: String::new() };
     script.sets();
     script.chains();
     script.elements("add");
@@ -570,10 +422,7 @@ pub(crate) fn remove_port(device: &str) -> String {
     for chain in CHAINS {
         let _ = writeln!(out, "delete chain bridge {TABLE} {chain}_{device}");
     }
-    for (kind, digit) in ['f', 'c', 'e', 'g']
-        .into_iter()
-        .flat_map(|kind| ['4', '6'].map(|digit| (kind, digit)))
-    {
+    for (kind, digit) in ['f', 'i', 'e', 'g'].into_iter().flat_map(|kind| ['4', '6'].map(|digit| (kind, digit))) {
         let _ = writeln!(out, "delete set bridge {TABLE} {kind}{digit}_{device}");
     }
     out

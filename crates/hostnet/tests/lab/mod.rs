@@ -2,15 +2,11 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use async_trait::async_trait;
-use driver_api::{
-    Direction, EtherType, FixedIp, NetworkSegment, NicSpec, SecurityRule, SubnetSpec,
-};
+use driver_api::{Direction, EtherType, FixedIp, NetworkSegment, NicSpec, SecurityRule, SubnetSpec};
 use guestdata::{Guest, Secret};
 use hostnet::{HostNet, HostNetOptions, MetadataSource, PasswordRefused, tap_name};
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, socket};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -35,19 +31,12 @@ pub fn id() -> Uuid {
 }
 
 pub fn run(program: &str, arguments: &[&str]) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|e| panic!("{program} is needed: {e}"))
+    Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{program} is needed: {e}"))
 }
 
 pub fn ok(program: &str, arguments: &[&str]) -> String {
     let out = run(program, arguments);
-    assert!(
-        out.status.success(),
-        "{program} {arguments:?}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
@@ -77,11 +66,7 @@ impl Ns {
     }
     pub fn ok(&self, program: &str, arguments: &[&str]) -> String {
         let out = self.run(program, arguments);
-        assert!(
-            out.status.success(),
-            "{program} {arguments:?}: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        assert!(out.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8_lossy(&out.stdout).into_owned()
     }
     /// Does something in the namespace.
@@ -98,9 +83,7 @@ impl Ns {
         })
     }
     pub fn ping(&self, to: &str) -> bool {
-        self.run("ping", &["-c", "2", "-i", "0.2", "-W", "1", to])
-            .status
-            .success()
+        self.run("ping", &["-c", "2", "-i", "0.2", "-W", "1", to]).status.success()
     }
 }
 
@@ -164,30 +147,15 @@ impl Host {
         let known = Arc::new(Known::default());
         let net = open(&ns, vtep, physical_networks, &known).await;
         let leftovers = Leftovers(ns.0.clone());
-        Host {
-            net,
-            ns,
-            known,
-            leftovers,
-        }
+        Host { net, ns, known, leftovers }
     }
     /// Ends the agent but not its wiring, and starts another.
     pub async fn restart(self) -> Host {
         self.net.close(true).await.unwrap();
-        let Host {
-            net,
-            ns,
-            known,
-            leftovers,
-        } = self;
+        let Host { net, ns, known, leftovers } = self;
         drop(net);
         let net = open(&ns, None, BTreeMap::new(), &known).await;
-        Host {
-            net,
-            ns,
-            known,
-            leftovers,
-        }
+        Host { net, ns, known, leftovers }
     }
     /// Everything goes, and nothing is left.
     pub async fn end(self) {
@@ -213,12 +181,7 @@ async fn open(
     .unwrap()
 }
 
-pub fn rule(
-    direction: Direction,
-    ethertype: EtherType,
-    protocol: Option<u8>,
-    port: Option<u16>,
-) -> SecurityRule {
+pub fn rule(direction: Direction, ethertype: EtherType, protocol: Option<u8>, port: Option<u16>) -> SecurityRule {
     SecurityRule {
         direction,
         ethertype,
@@ -232,9 +195,7 @@ pub fn rule(
 
 /// What every default group has: all may be sent.
 pub fn egress() -> Vec<SecurityRule> {
-    [EtherType::V4, EtherType::V6]
-        .map(|e| rule(Direction::Egress, e, None, None))
-        .to_vec()
+    [EtherType::V4, EtherType::V6].map(|e| rule(Direction::Egress, e, None, None)).to_vec()
 }
 
 pub fn ingress(protocol: u8, port: Option<u16>) -> SecurityRule {
@@ -265,17 +226,10 @@ pub fn nic(network: Uuid, last: u8) -> NicSpec {
         mtu: 1400,
         device: tap_name(port_id),
         model: None,
-        fixed_ips: vec![FixedIp {
-            subnet_id: Uuid::from_u128(1),
-            ip: IpAddr::from([10, 20, 0, last]),
-        }],
+        fixed_ips: vec![FixedIp { subnet_id: Uuid::from_u128(1), ip: IpAddr::from([10, 20, 0, last]) }],
         allowed_pairs: Vec::new(),
         subnets: vec![subnet()],
-        segment: NetworkSegment::Vxlan {
-            vni: 77,
-            peers: Vec::new(),
-            host_gateway: false,
-        },
+        segment: NetworkSegment::Vxlan { vni: 77, peers: Vec::new(), host_gateway: false },
         port_security: true,
         rules: egress(),
         admin_up: true,
@@ -294,21 +248,14 @@ impl Machine {
     /// Connects a machine to the device of a port, and plugs it.
     pub async fn plug(host: &Host, nic: NicSpec) -> Machine {
         let machine = Machine::wire(host, nic);
-        host.net
-            .plug(std::slice::from_ref(&machine.nic))
-            .await
-            .unwrap();
+        host.net.plug(std::slice::from_ref(&machine.nic)).await.unwrap();
         machine.connected(host);
         machine
     }
     /// Waits until frames pass: the kernel drops them until it has noticed that both ends are up.
     pub fn connected(&self, host: &Host) {
         let deadline = Instant::now() + Duration::from_secs(10);
-        let up = || {
-            self.ns
-                .ip("-j link show eth0")
-                .contains(r#""operstate":"UP""#)
-        };
+        let up = || self.ns.ip("-j link show eth0").contains(r#""operstate":"UP""#);
         let forwarding = || {
             let port = host.ns.ip(&format!("-j -d link show {}", self.nic.device));
             port.contains(r#""state":"forwarding""#)
@@ -321,16 +268,11 @@ impl Machine {
     pub fn wire(host: &Host, nic: NicSpec) -> Machine {
         let ns = Ns::new("g");
         let (device, mac, mtu) = (&nic.device, &nic.mac, nic.mtu);
-        host.ns.ip(&format!(
-            "link add {device} type veth peer name eth0 address {mac} mtu {mtu} netns {}",
-            ns.0
-        ));
+        host.ns.ip(&format!("link add {device} type veth peer name eth0 address {mac} mtu {mtu} netns {}", ns.0));
         // Its IPv6 address is valid at once, without asking for doubles first.
         ns.within(|| std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").unwrap());
         ns.ip("link set eth0 up");
-        let IpAddr::V4(ip) = nic.fixed_ips[0].ip else {
-            panic!("the laboratory speaks IPv4")
-        };
+        let IpAddr::V4(ip) = nic.fixed_ips[0].ip else { panic!("the laboratory speaks IPv4") };
         let mut mac = [0; 6];
         for (byte, text) in mac.iter_mut().zip(nic.mac.split(':')) {
             *byte = u8::from_str_radix(text, 16).unwrap();
@@ -343,19 +285,10 @@ impl Machine {
         self
     }
     pub fn knows(&self, host: &Host, name: &str) -> Uuid {
-        let guest = Guest {
-            id: id(),
-            name: name.into(),
-            hostname: name.into(),
-            dhcp_domain: "lab".into(),
-            ..Guest::default()
-        };
+        let guest =
+            Guest { id: id(), name: name.into(), hostname: name.into(), dhcp_domain: "lab".into(), ..Guest::default() };
         let uuid = guest.id;
-        host.known
-            .guests
-            .lock()
-            .unwrap()
-            .insert((self.nic.network_id, self.ip.into()), Arc::new(guest));
+        host.known.guests.lock().unwrap().insert((self.nic.network_id, self.ip.into()), Arc::new(guest));
         uuid
     }
     /// Asks by DHCP with busybox's client and configures what it is told. Returns what that was.
@@ -370,17 +303,12 @@ impl Machine {
         );
         std::fs::write(&script, text).unwrap();
         ok("chmod", &["+x", script.to_str().unwrap()]);
-        let arguments =
-            "udhcpc -i eth0 -f -q -n -t 10 -T 1 -O staticroutes -O mtu -O hostname -O domain -s";
+        let arguments = "udhcpc -i eth0 -f -q -n -t 10 -T 1 -O staticroutes -O mtu -O hostname -O domain -s";
         let mut arguments: Vec<&str> = arguments.split(' ').collect();
         arguments.push(script.to_str().unwrap());
         self.ns.ok("busybox", &arguments);
         let lease = std::fs::read_to_string(out).unwrap();
-        lease
-            .lines()
-            .filter_map(|l| l.split_once('='))
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect()
+        lease.lines().filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
     }
     /// Body and status of a request to the metadata service.
     pub fn curl(&self, arguments: &[&str], path: &str) -> (String, u16) {
@@ -398,9 +326,7 @@ impl Machine {
     }
     /// Listens on TCP and answers every connection with `hello`; ends with the namespace.
     pub fn serve(&self, port: u16) {
-        let listener = self
-            .ns
-            .within(|| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+        let listener = self.ns.within(|| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let _ = std::io::Write::write_all(&mut stream.unwrap(), b"hello");
@@ -415,12 +341,8 @@ impl Machine {
 
 pub fn connect(ns: &Ns, to: Ipv4Addr, port: u16) -> Option<String> {
     ns.within(move || {
-        let mut stream =
-            std::net::TcpStream::connect_timeout(&(to, port).into(), Duration::from_secs(2))
-                .ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(2)))
-            .unwrap();
+        let mut stream = std::net::TcpStream::connect_timeout(&(to, port).into(), Duration::from_secs(2)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         let mut text = String::new();
         std::io::Read::read_to_string(&mut stream, &mut text).ok()?;
         Some(text)
@@ -433,13 +355,7 @@ pub struct Tap(OwnedFd);
 impl Tap {
     fn open() -> Tap {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(
-            AddressFamily::Packet,
-            SockType::Raw,
-            flags,
-            SockProtocol::EthAll,
-        )
-        .unwrap();
+        let fd = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll).unwrap();
         Tap(fd)
     }
     /// Whether a frame with these bytes in it comes before one with the bytes of `marker`.
@@ -469,13 +385,7 @@ impl Tap {
 /// Sends whole frames out of the machine's `eth0`.
 pub fn send_frames(ns: &Ns, frames: &[Vec<u8>]) {
     ns.within(|| {
-        let fd = socket(
-            AddressFamily::Packet,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )
-        .unwrap();
+        let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).unwrap();
         let address = nix::ifaddrs::getifaddrs()
             .unwrap()
             .filter(|i| i.interface_name == "eth0")
@@ -503,9 +413,7 @@ pub fn udp(from: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), payload: &[u8]) -> V
     out.extend([0, 0, 0, 0, 64, 17, 0, 0]);
     out.extend(from.octets());
     out.extend(to.octets());
-    let sum = out.chunks(2).fold(0_u32, |sum, w| {
-        sum + u32::from(u16::from_be_bytes([w[0], w[1]]))
-    });
+    let sum = out.chunks(2).fold(0_u32, |sum, w| sum + u32::from(u16::from_be_bytes([w[0], w[1]])));
     let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
     out[10..12].copy_from_slice(&sum.to_be_bytes());
     out.extend(ports.0.to_be_bytes());

@@ -47,61 +47,24 @@ fn kind(message: &Message) -> Option<MessageType> {
 #[test]
 fn an_offer_has_all_a_guest_needs() {
     let id = DhcpOption::ClientIdentifier(vec![1, 2, 3]);
-    let answer = asked(&request(
-        MessageType::Discover,
-        NONE,
-        std::slice::from_ref(&id),
-    ))
-    .unwrap();
+    let answer = asked(&request(MessageType::Discover, NONE, std::slice::from_ref(&id))).unwrap();
     let message = answer.message;
     assert_eq!(
-        (
-            message.opcode(),
-            message.xid(),
-            message.yiaddr(),
-            message.siaddr()
-        ),
+        (message.opcode(), message.xid(), message.yiaddr(), message.siaddr()),
         (Opcode::BootReply, 7, IP, SERVER)
     );
-    assert_eq!(
-        (answer.from, answer.to, message.chaddr()),
-        (SERVER, IP, &MAC[..])
-    );
+    assert_eq!((answer.from, answer.to, message.chaddr()), (SERVER, IP, &MAC[..]));
     let get = |code| message.opts().get(code).cloned();
     assert_eq!(message.opts().msg_type(), Some(MessageType::Offer));
-    assert_eq!(
-        get(OptionCode::ServerIdentifier),
-        Some(DhcpOption::ServerIdentifier(SERVER))
-    );
+    assert_eq!(get(OptionCode::ServerIdentifier), Some(DhcpOption::ServerIdentifier(SERVER)));
     assert_eq!(get(OptionCode::ClientIdentifier), Some(id));
-    assert_eq!(
-        get(OptionCode::SubnetMask),
-        Some(DhcpOption::SubnetMask([255, 255, 255, 0].into()))
-    );
-    assert_eq!(
-        get(OptionCode::Router),
-        Some(DhcpOption::Router(vec![[10, 20, 0, 1].into()]))
-    );
-    assert_eq!(
-        get(OptionCode::DomainNameServer),
-        Some(DhcpOption::DomainNameServer(vec![[9, 9, 9, 9].into()]))
-    );
-    assert_eq!(
-        get(OptionCode::InterfaceMtu),
-        Some(DhcpOption::InterfaceMtu(1450))
-    );
-    assert_eq!(
-        get(OptionCode::Hostname),
-        Some(DhcpOption::Hostname("guest".into()))
-    );
-    assert_eq!(
-        get(OptionCode::DomainName),
-        Some(DhcpOption::DomainName("lab".into()))
-    );
-    assert_eq!(
-        get(OptionCode::AddressLeaseTime),
-        Some(DhcpOption::AddressLeaseTime(86_400))
-    );
+    assert_eq!(get(OptionCode::SubnetMask), Some(DhcpOption::SubnetMask([255, 255, 255, 0].into())));
+    assert_eq!(get(OptionCode::Router), Some(DhcpOption::Router(vec![[10, 20, 0, 1].into()])));
+    assert_eq!(get(OptionCode::DomainNameServer), Some(DhcpOption::DomainNameServer(vec![[9, 9, 9, 9].into()])));
+    assert_eq!(get(OptionCode::InterfaceMtu), Some(DhcpOption::InterfaceMtu(1450)));
+    assert_eq!(get(OptionCode::Hostname), Some(DhcpOption::Hostname("guest".into())));
+    assert_eq!(get(OptionCode::DomainName), Some(DhcpOption::DomainName("lab".into())));
+    assert_eq!(get(OptionCode::AddressLeaseTime), Some(DhcpOption::AddressLeaseTime(86_400)));
     let route = |net: &str, hop: [u8; 4]| (net.parse().unwrap(), hop.into());
     assert_eq!(
         get(OptionCode::ClasslessStaticRoute),
@@ -120,38 +83,16 @@ fn each_state_of_a_client_is_answered() {
     let right = wants([10, 20, 0, 5]);
     let request = |ciaddr, options: &[DhcpOption]| request(MessageType::Request, ciaddr, options);
     // Selecting.
-    assert_eq!(
-        kind(&request(NONE, &[right.clone(), server(SERVER)])),
-        Some(MessageType::Ack)
-    );
-    assert_eq!(
-        kind(&request(NONE, &[wants([10, 20, 0, 6]), server(SERVER)])),
-        Some(MessageType::Nak)
-    );
-    assert_eq!(
-        kind(&request(
-            NONE,
-            &[right.clone(), server([10, 20, 0, 99].into())]
-        )),
-        None,
-        "chose another"
-    );
+    assert_eq!(kind(&request(NONE, &[right.clone(), server(SERVER)])), Some(MessageType::Ack));
+    assert_eq!(kind(&request(NONE, &[wants([10, 20, 0, 6]), server(SERVER)])), Some(MessageType::Nak));
+    assert_eq!(kind(&request(NONE, &[right.clone(), server([10, 20, 0, 99].into())])), None, "chose another");
     // Rebooted, also after we restarted: nothing needs to be remembered.
     assert_eq!(kind(&request(NONE, &[right])), Some(MessageType::Ack));
-    assert_eq!(
-        kind(&request(NONE, &[wants([192, 168, 0, 5])])),
-        Some(MessageType::Nak)
-    );
+    assert_eq!(kind(&request(NONE, &[wants([192, 168, 0, 5])])), Some(MessageType::Nak));
     // Renewing and rebinding.
     let renewed = asked(&request(IP, &[])).unwrap();
-    assert_eq!(
-        (renewed.message.opts().msg_type(), renewed.to),
-        (Some(MessageType::Ack), IP)
-    );
-    assert_eq!(
-        kind(&request([10, 20, 0, 6].into(), &[])),
-        Some(MessageType::Nak)
-    );
+    assert_eq!((renewed.message.opts().msg_type(), renewed.to), (Some(MessageType::Ack), IP));
+    assert_eq!(kind(&request([10, 20, 0, 6].into(), &[])), Some(MessageType::Nak));
     // Asking for nothing.
     assert_eq!(kind(&request(NONE, &[])), Some(MessageType::Nak));
 }
@@ -168,40 +109,18 @@ fn a_refusal_says_no_more_than_that() {
 #[test]
 fn information_is_given_without_a_lease() {
     let told = asked(&request(MessageType::Inform, IP, &[])).unwrap();
-    assert_eq!(
-        (told.to, told.message.yiaddr(), told.message.ciaddr()),
-        (IP, NONE, IP)
-    );
+    assert_eq!((told.to, told.message.yiaddr(), told.message.ciaddr()), (IP, NONE, IP));
     assert_eq!(told.message.opts().msg_type(), Some(MessageType::Ack));
-    assert!(
-        told.message
-            .opts()
-            .get(OptionCode::AddressLeaseTime)
-            .is_none()
-    );
-    assert!(
-        told.message
-            .opts()
-            .get(OptionCode::DomainNameServer)
-            .is_some()
-    );
+    assert!(told.message.opts().get(OptionCode::AddressLeaseTime).is_none());
+    assert!(told.message.opts().get(OptionCode::DomainNameServer).is_some());
 }
 
 #[test]
 fn what_needs_no_answer_gets_none() {
-    for silent in [
-        MessageType::Decline,
-        MessageType::Release,
-        MessageType::Offer,
-        MessageType::Ack,
-    ] {
+    for silent in [MessageType::Decline, MessageType::Release, MessageType::Offer, MessageType::Ack] {
         assert_eq!(kind(&request(silent, IP, &[])), None, "{silent:?}");
     }
-    assert_eq!(
-        kind(&Message::new_with_id(7, NONE, NONE, NONE, NONE, &MAC)),
-        None,
-        "BOOTP"
-    );
+    assert_eq!(kind(&Message::new_with_id(7, NONE, NONE, NONE, NONE, &MAC)), None, "BOOTP");
 }
 
 #[test]
@@ -237,13 +156,7 @@ fn only_direct_ethernet_clients_are_known() {
 #[test]
 fn a_name_that_fits_no_option_is_left_out() {
     let long = "x".repeat(300);
-    let answer = answer(
-        &request(MessageType::Discover, NONE, &[]),
-        &lease(),
-        &long,
-        "",
-    )
-    .unwrap();
+    let answer = answer(&request(MessageType::Discover, NONE, &[]), &lease(), &long, "").unwrap();
     assert!(answer.message.opts().get(OptionCode::Hostname).is_none());
     assert!(answer.message.opts().get(OptionCode::DomainName).is_none());
 }
