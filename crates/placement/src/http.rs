@@ -6,6 +6,7 @@
 
 mod aggregates;
 mod allocations;
+mod body;
 mod candidates;
 mod classes;
 mod inventories;
@@ -19,7 +20,7 @@ mod version;
 use crate::{Error, Placement};
 use axum::Json;
 use axum::Router;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use model::placement::Provider;
 use model::policy::Rule;
@@ -27,13 +28,18 @@ use serde_json::{Value, json};
 use store::placement::providers as rows;
 use store::Tx;
 use uuid::Uuid;
-use web::{Fault, FaultShape, Route, RouteInfo, route};
+use web::{Fault, FaultShape, Origin, Route, RouteInfo, route};
 
 pub use version::{MAX_MINOR, Version};
 
 /// Routes and parameters of Placement that are not built: method and path. They answer 501.
 pub const NOT_BUILT: &[(&str, &str)] =
-    &[("POST", "/reshaper"), ("GET", "/allocation_candidates?resources1=")];
+    &[
+        ("POST", "/reshaper"),
+        ("GET", "/allocation_candidates?resources1="),
+        ("GET", "/allocation_candidates?root_required="),
+        ("PUT", "/resource_classes/{name} before 1.7"),
+    ];
 
 /// Generation conflict.
 const CONCURRENT: &str = "placement.concurrent_update";
@@ -167,7 +173,7 @@ fn bump(tx: &mut Tx, p: &Provider, now: driver_api::Timestamp) -> store::Result<
 }
 
 fn conflict() -> Fault {
-    Fault::conflict("resource provider generation conflict").kind(CONCURRENT)
+    Fault::conflict("resource provider generation conflict: Resource provider's generation already changed. Please update the generation and try again.").kind(CONCURRENT)
 }
 
 /// 404 for routes that came with a later microversion.
@@ -179,11 +185,15 @@ fn ok(body: Value) -> (StatusCode, Json<Value>) {
     (StatusCode::OK, Json(body))
 }
 
-/// The path of a thing under which clients find it.
-fn location(placement: &Placement, path: &str) -> String {
+fn public(placement: &Placement, path: &str) -> String {
     format!("{}{path}", placement.options.public_prefix.trim_end_matches('/'))
 }
 
+/// The address of a new thing, as the client may ask for it.
+fn location(placement: &Placement, origin: &Origin, path: &str) -> [(HeaderName, String); 1] {
+    [(header::LOCATION, format!("{}{}", origin.0, public(placement, path)))]
+}
+
 fn link(placement: &Placement, rel: &str, path: &str) -> Value {
-    json!({"rel": rel, "href": location(placement, path)})
+    json!({"rel": rel, "href": public(placement, path)})
 }

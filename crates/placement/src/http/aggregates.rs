@@ -1,5 +1,6 @@
 //! `/resource_providers/{uuid}/aggregates`.
 
+use super::body::Body;
 use super::version::Version;
 use super::{bump, provider, provider_at, refuse, since};
 use crate::Placement;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use store::Tx;
 use store::placement::providers as rows;
 use uuid::Uuid;
-use web::{Body, Fault};
+use web::Fault;
 
 /// Body of PUT: a list before 1.19, an object from then on.
 #[derive(Debug, Clone, Deserialize)]
@@ -54,12 +55,11 @@ pub(super) async fn list(
     Ok(Json(view(&all, generation, v)))
 }
 
-fn change(tx: &mut Tx, id: &str, wanted: &mut [Uuid], seen: Option<i64>) -> store::Result<Provider> {
+fn change(tx: &mut Tx, id: &str, wanted: &[Uuid], seen: Option<i64>) -> store::Result<Provider> {
     let distinct = wanted.iter().collect::<std::collections::BTreeSet<_>>().len();
     if distinct != wanted.len() {
         return refuse(Fault::bad_request("JSON does not validate: aggregates has non-unique elements"));
     }
-    wanted.sort();
     let p = match seen {
         Some(generation) => provider_at(tx, id, generation)?,
         None => provider(tx, id)?,
@@ -76,6 +76,9 @@ pub(super) async fn replace(
     Body(b): Body<Given>,
 ) -> Result<Json<Value>, Fault> {
     since(v, 1)?;
+    // Of a provider that is not there, that is said first.
+    let sought = id.clone();
+    me.look(move |tx| provider(tx, &sought).map(|_| ())).await?;
     let (wanted, seen) = match b {
         Given::List(all) if v.0 < 19 => (all, None),
         Given::Object(o) if v.0 >= 19 => (o.aggregates, Some(o.resource_provider_generation)),
@@ -85,10 +88,9 @@ pub(super) async fn replace(
     let now = me.env.now();
     let (pid, all, generation) = me
         .unit(move |tx| {
-            let mut wanted = wanted.clone();
-            let p = change(tx, &id, &mut wanted, seen)?;
+            let p = change(tx, &id, &wanted, seen)?;
             let generation = if seen.is_some() { bump(tx, &p, now)? } else { p.generation };
-            Ok((p.id, wanted, generation))
+            Ok((p.id, wanted.clone(), generation))
         })
         .await?;
     me.reload(pid).await?;

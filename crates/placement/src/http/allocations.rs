@@ -1,6 +1,7 @@
 //! `/allocations`: what consumers hold. A change takes away what was held and takes what is wished, in one unit and by
 //! the same guarded updates as a claim.
 
+use super::body::{Body, length, range, schema};
 use super::version::Version;
 use super::{CONCURRENT, provider, refuse, since};
 use crate::Placement;
@@ -8,14 +9,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use driver_api::Timestamp;
-use model::placement::{Allocation, Consumer, Resources};
+use model::placement::{Allocation, Consumer, MAX_AMOUNT, Resources};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use store::Tx;
 use store::placement::{allocations as rows, inventories, providers};
 use uuid::Uuid;
-use web::{Body, Fault};
+use web::Fault;
 
 /// Body of PUT, and a value of POST.
 #[derive(Debug, Clone, Deserialize)]
@@ -97,20 +98,23 @@ fn wish(consumer: Uuid, g: Given, v: Version) -> Result<Wish, Fault> {
         Held::Map(_) => return Err(invalid("allocations is an object only from microversion 1.12 on")),
     };
     if held.is_empty() && v.0 < 28 {
-        return Err(invalid("allocations does not have enough properties"));
+        let rule = if v.0 < 12 { "minItems" } else { "minProperties" };
+        return Err(schema(rule, "allocations does not have enough properties"));
     }
     for (provider, resources) in &held {
         if resources.is_empty() {
             return Err(invalid(format!("allocations {provider} resources does not have enough properties")));
         }
-        if let Some((class, n)) = resources.iter().find(|(_, n)| **n < 1) {
-            return Err(invalid(format!("{n} is less than the minimum of 1: allocations {provider} resources {class}")));
+        for (class, n) in resources {
+            range(&format!("allocations {provider} resources {class}"), *n, 1, MAX_AMOUNT)?;
+            if v.0 >= 12 && !class.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
+                return Err(schema("pattern", format!("'{class}' does not match any of the regexes: '^[0-9A-Z_]+$'")));
+            }
         }
     }
     let need = |name: &str, value: Option<String>, since: u16| match value {
-        Some(v) if (1..=255).contains(&v.len()) => Ok(v),
-        Some(_) => Err(invalid(format!("{name} must have 1 to 255 characters"))),
-        None if v.0 >= since => Err(invalid(format!("'{name}' is a required property"))),
+        Some(v) => length(name, &v, 255).map(|()| v),
+        None if v.0 >= since => Err(schema("required", format!("'{name}' is a required property"))),
         None => Ok(INCOMPLETE.to_owned()),
     };
     if v.0 >= 28 && g.consumer_generation.is_none() {
@@ -222,7 +226,10 @@ fn apply(tx: &mut Tx, wishes: &[Wish], now: Timestamp) -> store::Result<BTreeSet
             }
             for (class, n) in resources {
                 if !super::names::is_class(tx, class)? {
-                    let message = format!("Allocation for resource class '{class}' that does not exist.");
+                    let message = format!(
+                        "Unable to allocate inventory for consumer {}: No such resource class {class}.",
+                        w.consumer
+                    );
                     return refuse(Fault::bad_request(message));
                 }
                 take(tx, *provider, class, *n)?;
@@ -251,7 +258,7 @@ async fn change(me: &Placement, wishes: Vec<Wish>) -> Result<StatusCode, Fault> 
 }
 
 fn consumer_id(text: &str) -> Result<Uuid, Fault> {
-    Uuid::try_parse(text).map_err(|_| Fault::bad_request(format!("Malformed consumer UUID: {text}")))
+    Uuid::try_parse(text).map_err(|_| Fault::bad_request(format!("Malformed consumer_uuid: {text}")))
 }
 
 /// `PUT /allocations/{consumer}`
@@ -275,19 +282,10 @@ pub(super) async fn many(
     if all.is_empty() {
         return Err(invalid("{} does not have enough properties"));
     }
-    for (consumer, g) in &all {
-        let empty = matches!(&g.allocations, Held::Map(m) if m.is_empty());
-        if empty && v.0 < 13 {
-            return Err(invalid(format!("{consumer} has no allocations")));
-        }
-    }
-    // From 1.13 on an empty set removes, whatever PUT says.
-    let lenient = |g: &Given| if matches!(&g.allocations, Held::Map(m) if m.is_empty()) { Version(v.0.max(28)) } else { v };
     let mut wishes = Vec::new();
-    for (consumer, mut g) in all {
-        let at = lenient(&g);
-        if at != v && g.consumer_generation.is_none() {
-            g.consumer_generation = None;
+    for (consumer, g) in all {
+        // Before consumers had generations an empty set here already removed, though not in PUT.
+        if v.0 < 28 && matches!(&g.allocations, Held::Map(m) if m.is_empty()) {
             wishes.push(Wish {
                 consumer,
                 held: BTreeMap::new(),
@@ -296,9 +294,9 @@ pub(super) async fn many(
                 kind: None,
                 seen: None,
             });
-            continue;
+        } else {
+            wishes.push(wish(consumer, g, v)?);
         }
-        wishes.push(wish(consumer, g, v)?);
     }
     change(&me, wishes).await
 }
@@ -350,16 +348,7 @@ pub(super) async fn show(
 pub(super) async fn delete(State(me): State<Placement>, Path(id): Path<String>) -> Result<StatusCode, Fault> {
     let missing = || Fault::not_found(format!("No allocations for consumer '{id}'"));
     let consumer = Uuid::try_parse(&id).map_err(|_| missing())?;
-    let now = me.env.now();
-    let released = me
-        .unit(move |tx| {
-            let released = crate::release(tx, consumer)?;
-            for (p, _) in &released {
-                providers::bump_any(tx, *p, now)?;
-            }
-            Ok(released)
-        })
-        .await?;
+    let released = me.unit(move |tx| crate::release(tx, consumer)).await?;
     if released.is_empty() {
         return Err(missing());
     }

@@ -1,17 +1,18 @@
 //! `/resource_classes`.
 
+use super::body::{Body, length, schema};
 use super::version::Version;
 use super::{link, location, names, refuse, since};
 use crate::Placement;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::placement::inventories;
 use store::placement::names::{self as customs, Names};
-use web::{Body, Fault};
+use web::{Fault, Origin};
 
 /// Body of POST.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,13 +26,14 @@ fn view(me: &Placement, name: &str) -> Value {
 }
 
 fn check(name: &str) -> Result<(), Fault> {
+    length("name", name, 255)?;
     if names::is_custom(name) {
         return Ok(());
     }
-    Err(Fault::bad_request(format!(
-        "JSON does not validate: '{name}' does not match '^CUSTOM\\\\_[A-Z0-9_]+$': start with CUSTOM_ and use capital \
-         letters, digits and underscores, 255 characters at the most"
-    )))
+    let message = format!(
+        "'{name}' does not match '^CUSTOM_[A-Z0-9_]+$': start with CUSTOM_ and use capital letters, digits and underscores"
+    );
+    Err(schema("pattern", message))
 }
 
 fn unknown<T>(name: &str) -> store::Result<T> {
@@ -48,10 +50,10 @@ pub(super) async fn list(State(me): State<Placement>, v: Version) -> Result<Json
 }
 
 /// `POST`
-pub(super) async fn create(State(me): State<Placement>, v: Version, Body(b): Body<New>) -> Result<Response, Fault> {
+pub(super) async fn create(State(me): State<Placement>, v: Version, origin: Origin, Body(b): Body<New>) -> Result<Response, Fault> {
     since(v, 2)?;
     check(&b.name)?;
-    let headers = [(header::LOCATION, location(&me, &format!("/resource_classes/{}", b.name)))];
+    let headers = location(&me, &origin, &format!("/resource_classes/{}", b.name));
     let now = me.env.now();
     me.unit(move |tx| {
         if customs::add(tx, Names::Classes, &b.name, now)? {
@@ -79,6 +81,7 @@ pub(super) async fn show(
 pub(super) async fn ensure(
     State(me): State<Placement>,
     v: Version,
+    origin: Origin,
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     since(v, 2)?;
@@ -86,7 +89,7 @@ pub(super) async fn ensure(
         return Err(Fault::not_built("PUT /resource_classes/{name} before microversion 1.7 (renaming)"));
     }
     check(&name)?;
-    let headers = [(header::LOCATION, location(&me, &format!("/resource_classes/{name}")))];
+    let headers = location(&me, &origin, &format!("/resource_classes/{name}"));
     let now = me.env.now();
     let fresh = me.unit(move |tx| customs::add(tx, Names::Classes, &name, now)).await?;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
@@ -105,7 +108,7 @@ pub(super) async fn delete(
     }
     me.unit(move |tx| {
         if inventories::class_in_use(tx, &name)? {
-            return refuse(Fault::conflict(format!("Error in delete resource class: {name} is in use in inventory.")));
+            return refuse(Fault::conflict(format!("Error in delete resource class: Class is in use in inventory: {name}.")));
         }
         if customs::remove(tx, Names::Classes, &name)? { Ok(()) } else { unknown(&name) }
     })

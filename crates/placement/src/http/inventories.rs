@@ -1,11 +1,12 @@
 //! `/resource_providers/{uuid}/inventories`.
 
+use super::body::{Body, range, schema};
 use super::version::Version;
 use super::{bump, location, names, ok, provider, provider_at, refuse};
 use crate::Placement;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::placement::{Inventory, MAX_AMOUNT};
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use store::Tx;
 use store::placement::inventories as rows;
 use uuid::Uuid;
-use web::{Body, Fault};
+use web::{Fault, Origin};
 
 /// One inventory as given.
 #[derive(Debug, Clone, Deserialize)]
@@ -42,31 +43,29 @@ pub(super) struct All {
 const MAX_RATIO: f64 = 3.402_823_466e38;
 
 impl Given {
-    fn record(&self, class: &str, v: Version) -> Result<Inventory, Fault> {
-        let range = |name: &str, given: Option<i64>, default: i64, least: i64| {
-            let n = given.unwrap_or(default);
-            let message = format!("JSON does not validate: inventories {class} {name}: {n} is not between {least} and {MAX_AMOUNT}");
-            if (least..=MAX_AMOUNT).contains(&n) { Ok(n) } else { Err(Fault::bad_request(message)) }
+    fn record(&self, id: &str, verb: &str, class: &str, v: Version) -> Result<Inventory, Fault> {
+        let number = |name: &str, given: Option<i64>, default: i64, least: i64| {
+            range(&format!("{class} {name}"), given.unwrap_or(default), least, MAX_AMOUNT)
         };
         let i = Inventory {
             class: class.to_owned(),
-            total: range("total", Some(self.total), 0, 1)?,
-            reserved: range("reserved", self.reserved, 0, 0)?,
-            min_unit: range("min_unit", self.min_unit, 1, 1)?,
-            max_unit: range("max_unit", self.max_unit, MAX_AMOUNT, 1)?,
-            step_size: range("step_size", self.step_size, 1, 1)?,
+            total: number("total", Some(self.total), 0, 1)?,
+            reserved: number("reserved", self.reserved, 0, 0)?,
+            min_unit: number("min_unit", self.min_unit, 1, 1)?,
+            max_unit: number("max_unit", self.max_unit, MAX_AMOUNT, 1)?,
+            step_size: number("step_size", self.step_size, 1, 1)?,
             allocation_ratio: self.allocation_ratio.unwrap_or(1.0),
             used: 0,
         };
         let ratio = i.allocation_ratio;
         if !(0.0..=MAX_RATIO).contains(&ratio) {
-            let message = format!("JSON does not validate: inventories {class} allocation_ratio: {ratio} is no ratio");
-            return Err(Fault::bad_request(message));
+            return Err(schema("maximum", format!("{ratio} is no ratio: {class} allocation_ratio")));
         }
         if i.reserved > i.total || (v.0 < 26 && i.reserved == i.total) {
+            let than = if v.0 < 26 { "greater than or equal to total" } else { "greater than total" };
             return Err(Fault::bad_request(format!(
-                "Unable to update inventory: Invalid inventory for '{class}'. The reserved value is greater than or \
-                 equal to total."
+                "Unable to {verb} inventory for resource provider {id}: Invalid inventory for '{class}' on resource \
+                 provider '{id}'. The reserved value is {than}."
             )));
         }
         Ok(i)
@@ -133,7 +132,7 @@ pub(super) async fn replace(
     Path(id): Path<String>,
     Body(b): Body<All>,
 ) -> Result<(StatusCode, Json<Value>), Fault> {
-    let wanted: Vec<Inventory> = b.inventories.iter().map(|(class, g)| g.record(class, v)).collect::<Result<_, _>>()?;
+    let wanted: Vec<Inventory> = b.inventories.iter().map(|(class, g)| g.record(&id, "update", class, v)).collect::<Result<_, _>>()?;
     let now = me.env.now();
     let (pid, generation, all) = me
         .unit(move |tx| {
@@ -159,14 +158,15 @@ pub(super) async fn replace(
 pub(super) async fn create(
     State(me): State<Placement>,
     v: Version,
+    origin: Origin,
     Path(id): Path<String>,
     Body(b): Body<Given>,
 ) -> Result<Response, Fault> {
     let missing = || Fault::bad_request("JSON does not validate: 'resource_class' is a required property");
     let class = b.resource_class.clone().ok_or_else(missing)?;
-    let wanted = b.record(&class, v)?;
+    let wanted = b.record(&id, "create", &class, v)?;
     let now = me.env.now();
-    let path = location(&me, &format!("/resource_providers/{id}/inventories/{class}"));
+    let headers = location(&me, &origin, &format!("/resource_providers/{id}/inventories/{class}"));
     let (pid, generation, made) = me
         .unit(move |tx| {
             let p = provider(tx, &id)?;
@@ -185,7 +185,7 @@ pub(super) async fn create(
         })
         .await?;
     me.reload(pid).await?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, path)], Json(view_one(&made, generation))).into_response())
+    Ok((StatusCode::CREATED, headers, Json(view_one(&made, generation))).into_response())
 }
 
 /// `DELETE`: all of them.
@@ -236,7 +236,7 @@ pub(super) async fn update(
     Path((id, class)): Path<(String, String)>,
     Body(b): Body<Given>,
 ) -> Result<(StatusCode, Json<Value>), Fault> {
-    let wanted = b.record(&class, v)?;
+    let wanted = b.record(&id, "update", &class, v)?;
     let missing = || Fault::bad_request("JSON does not validate: 'resource_provider_generation' is a required property");
     let seen = b.resource_provider_generation.ok_or_else(missing)?;
     let now = me.env.now();
@@ -266,7 +266,7 @@ pub(super) async fn delete(
         .unit(move |tx| {
             let p = provider(tx, &id)?;
             if !rows::of(tx, p.id)?.iter().any(|i| i.class == class) {
-                return none(&id, &class);
+                return refuse(Fault::not_found(format!("No inventory of class {class} found for delete")));
             }
             remove(tx, p.id, &class)?;
             bump(tx, &p, now)?;

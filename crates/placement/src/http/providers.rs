@@ -1,12 +1,13 @@
 //! `/resource_providers`.
 
+use super::body::{Body, length};
 use super::query::{Filters, only};
 use super::version::Version;
 use super::{link, location, ok, provider, refuse};
 use crate::Placement;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::placement::Provider;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use store::Tx;
 use store::placement::{allocations, providers as rows};
 use uuid::Uuid;
-use web::{Body, Fault, Query};
+use web::{Fault, Origin, Query};
 
 /// Longest name.
 const MAX_NAME: usize = 200;
@@ -80,9 +81,7 @@ pub(super) async fn list(State(me): State<Placement>, v: Version, q: Query) -> R
 }
 
 fn check(name: &str, parent: Option<Option<Uuid>>, v: Version) -> Result<(), Fault> {
-    if name.is_empty() || name.chars().count() > MAX_NAME {
-        return Err(Fault::bad_request(format!("JSON does not validate: name must have 1 to {MAX_NAME} characters")));
-    }
+    length("name", name, MAX_NAME)?;
     if parent.is_some() && v.0 < 14 {
         let message = "JSON does not validate: Additional properties are not allowed ('parent_provider_uuid' was \
                        unexpected): it comes with microversion 1.14";
@@ -120,7 +119,7 @@ fn below(tx: &mut Tx, child: Option<Uuid>, top: Uuid) -> store::Result<bool> {
 }
 
 /// `POST`
-pub(super) async fn create(State(me): State<Placement>, v: Version, Body(b): Body<New>) -> Result<Response, Fault> {
+pub(super) async fn create(State(me): State<Placement>, v: Version, origin: Origin, Body(b): Body<New>) -> Result<Response, Fault> {
     check(&b.name, b.parent_provider_uuid, v)?;
     let (now, id) = (me.env.now(), b.uuid.unwrap_or_else(|| me.env.uuid()));
     let parent = b.parent_provider_uuid.flatten();
@@ -147,7 +146,7 @@ pub(super) async fn create(State(me): State<Placement>, v: Version, Body(b): Bod
         })
         .await?;
     me.reload(made.id).await?;
-    let headers = [(header::LOCATION, location(&me, &format!("/resource_providers/{}", made.id)))];
+    let headers = location(&me, &origin, &format!("/resource_providers/{}", made.id));
     if v.0 < 20 {
         return Ok((StatusCode::CREATED, headers).into_response());
     }
@@ -179,7 +178,8 @@ pub(super) async fn update(
             let moved = b.parent_provider_uuid.is_some_and(|parent| parent != p.parent);
             if let Some(parent) = b.parent_provider_uuid.filter(|_| moved) {
                 if p.parent.is_some() && v.0 < 37 {
-                    return cannot_save("un-parenting or re-parenting a provider is not currently allowed.");
+                    let how = if parent.is_none() { "un" } else { "re" };
+                    return cannot_save(format!("{how}-parenting a provider is not currently allowed."));
                 }
                 p.root = root_under(tx, parent, p.id)?;
                 if below(tx, parent, p.id)? {
@@ -211,9 +211,12 @@ pub(super) async fn update(
 pub(super) async fn delete(State(me): State<Placement>, Path(id): Path<String>) -> Result<StatusCode, Fault> {
     let gone = me
         .unit(move |tx| {
-            let p = provider(tx, &id)?;
+            let found = Uuid::try_parse(&id).ok().map(|u| rows::get(tx, u)).transpose()?.flatten();
+            let Some(p) = found else {
+                return refuse(Fault::not_found(format!("No resource provider with uuid {id} found for delete")));
+            };
             if !rows::children(tx, p.id)?.is_empty() {
-                let message = format!("Unable to delete parent provider {id}: It has child providers.");
+                let message = format!("Unable to delete parent resource provider {id}: It has child resource providers.");
                 return refuse(Fault::conflict(message).kind("placement.resource_provider.cannot_delete_parent"));
             }
             if allocations::any(tx, p.id, None)? {

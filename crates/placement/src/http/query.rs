@@ -39,9 +39,11 @@ impl Filters {
             f.resources = resources(text)?;
         }
         let repeated = |key: &str| q.all(key).count() > 1;
-        if (v.0 < 39 && repeated("required")) || (v.0 < 24 && repeated("member_of")) {
-            let message = "Invalid query string parameters: a parameter is repeated that this microversion takes once";
-            return Err(Fault::bad_request(message).kind("placement.query.duplicate_key"));
+        for (key, minor) in [("required", 39), ("member_of", 24)] {
+            if v.0 < minor && repeated(key) {
+                let message = format!("Multiple {key} parameters are not supported before microversion 1.{minor}");
+                return Err(Fault::bad_request(message).kind("placement.query.duplicate_key"));
+            }
         }
         for text in q.all("required") {
             f.required_traits(text, v)?;
@@ -57,8 +59,11 @@ impl Filters {
 
     fn required_traits(&mut self, text: &str, v: Version) -> Result<(), Fault> {
         let form = || {
-            bad("Invalid query string parameters: Expected 'required' parameter value of the form: \
-                 HW_CPU_X86_VMX,CUSTOM_MAGIC.")
+            let not = if v.0 >= 22 { "!" } else { "" };
+            bad(format!(
+                "Invalid query string parameters: Expected 'required' parameter value of the form: \
+                 HW_CPU_X86_VMX,{not}CUSTOM_MAGIC. Got: {text}"
+            ))
         };
         if let Some(any) = text.strip_prefix("in:") {
             if v.0 < 39 || any.split(',').any(|t| t.is_empty() || t.starts_with('!')) {
@@ -82,7 +87,10 @@ impl Filters {
     fn aggregates(&mut self, text: &str, v: Version) -> Result<(), Fault> {
         let (not, rest) = match text.strip_prefix('!') {
             Some(rest) if v.0 >= 32 => (true, rest),
-            _ => (false, text),
+            Some(_) => {
+                return Err(bad("Forbidden member_of parameters are not supported in the specified microversion"));
+            }
+            None => (false, text),
         };
         let list = match rest.strip_prefix("in:") {
             Some(list) => list.split(',').map(|t| parse_uuid("member_of", t)).collect::<Result<Vec<_>, _>>()?,

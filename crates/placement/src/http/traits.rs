@@ -1,12 +1,13 @@
 //! `/traits` and the traits of providers.
 
+use super::body::Body;
 use super::query::only;
 use super::version::Version;
 use super::{bump, location, names, provider, provider_at, refuse, since};
 use crate::Placement;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 use store::Tx;
 use store::placement::names::{self as customs, Names};
 use store::placement::traits as rows;
-use web::{Body, Fault, Query};
+use web::{Fault, Origin, Query};
 
 /// Body of PUT.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,7 +39,7 @@ pub(super) async fn list(State(me): State<Placement>, v: Version, q: Query) -> R
         Some("true") => all.retain(|t| used.contains(t)),
         Some("false") => all.retain(|t| !used.contains(t)),
         Some(other) => {
-            return Err(Fault::bad_request(format!("Invalid query string parameters: associated must be true or false, not {other}")));
+            return Err(Fault::bad_request(format!("The query parameter \"associated\" only accepts \"true\" or \"false\", not {other}")));
         }
     }
     if let Some(name) = q.get("name") {
@@ -48,8 +49,10 @@ pub(super) async fn list(State(me): State<Placement>, v: Version, q: Query) -> R
             let list: BTreeSet<&str> = list.split(',').collect();
             all.retain(|t| list.contains(t));
         } else {
-            let message = "Invalid query string parameters: Badly formatted name parameter. Expected name query string \
-                           parameter in form: ?name=[in|startswith]:[name1,name2|prefix].";
+            let message = format!(
+                "Badly formatted name parameter. Expected name query string parameter in form: \
+                 ?name=[in|startswith]:[name1,name2|prefix]. Got: \"{name}\""
+            );
             return Err(Fault::bad_request(message));
         }
     }
@@ -68,7 +71,7 @@ pub(super) async fn show(State(me): State<Placement>, v: Version, Path(name): Pa
 }
 
 /// `PUT /traits/{name}`
-pub(super) async fn create(State(me): State<Placement>, v: Version, Path(name): Path<String>) -> Result<Response, Fault> {
+pub(super) async fn create(State(me): State<Placement>, v: Version, origin: Origin, Path(name): Path<String>) -> Result<Response, Fault> {
     since(v, 6)?;
     if !names::is_custom(&name) {
         return Err(Fault::bad_request(format!(
@@ -76,7 +79,7 @@ pub(super) async fn create(State(me): State<Placement>, v: Version, Path(name): 
              \"CUSTOM_\" and use following characters: \"A\"-\"Z\", \"0\"-\"9\" and \"_\"; got {name}"
         )));
     }
-    let headers = [(header::LOCATION, location(&me, &format!("/traits/{name}")))];
+    let headers = location(&me, &origin, &format!("/traits/{name}"));
     let now = me.env.now();
     let fresh = me.unit(move |tx| customs::add(tx, Names::Traits, &name, now)).await?;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::NO_CONTENT };

@@ -1,5 +1,6 @@
 //! What is used: of a provider, and by a project.
 
+use super::body::length;
 use super::query::only;
 use super::version::Version;
 use super::{provider, since};
@@ -34,7 +35,11 @@ pub(super) async fn of_project(
     since(v, 9)?;
     only(&q, v, &[("project_id", 9), ("user_id", 9), ("consumer_type", 38)])?;
     let missing = || Fault::bad_request("Invalid query string parameters: 'project_id' is a required property");
-    let project = q.get("project_id").filter(|p| !p.is_empty()).ok_or_else(missing)?.to_owned();
+    let project = q.get("project_id").ok_or_else(missing)?.to_owned();
+    length("project_id", &project, 255)?;
+    if let Some(user) = q.get("user_id") {
+        length("user_id", user, 255)?;
+    }
     if !caller.is_admin() && !caller.has("service") && caller.project_id() != project {
         return Err(Fault::forbidden("placement:usages: usages of another project need the role admin."));
     }

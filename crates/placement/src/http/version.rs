@@ -62,10 +62,18 @@ pub(super) async fn negotiate(State(clock): State<Clock>, mut request: Request, 
         Err(bad) => return refusal(&bad, request.extensions().get::<RequestId>()),
     };
     request.extensions_mut().insert(version);
-    let read = request.method() == Method::GET;
+    let accept = request.headers().get("accept").and_then(|v| v.to_str().ok());
+    let elsewise = accept.is_some_and(|a| !["json", "*/*", "application/*"].iter().any(|t| a.contains(t)));
+    let unfit = elsewise && request.method() == Method::GET;
+    let id = request.extensions().get::<RequestId>().cloned();
+    let dated = request.method() == Method::GET || request.uri().path().contains("/traits/");
     let mut response = next.run(request).await;
+    if unfit && response.status().is_success() {
+        let detail = "Only application/json is provided";
+        return error(StatusCode::NOT_ACCEPTABLE, detail, id.as_ref(), version, false);
+    }
     mark(response.headers_mut(), version);
-    if version.0 >= 15 && response.status().is_success() && (read || response.status() == StatusCode::OK) {
+    if version.0 >= 15 && response.status().is_success() && (dated || response.status() == StatusCode::OK) {
         let headers = response.headers_mut();
         headers.insert("cache-control", HeaderValue::from_static("no-cache"));
         if let Ok(v) = HeaderValue::from_str(&http_date(clock.now())) {
@@ -87,6 +95,11 @@ fn refusal(bad: &Bad, id: Option<&RequestId>) -> Response {
         Bad::Malformed(t) => (StatusCode::BAD_REQUEST, format!("invalid version string: {t}")),
         Bad::Unsupported(t) => (StatusCode::NOT_ACCEPTABLE, format!("Unacceptable version header: {t}")),
     };
+    error(status, &detail, id, Version(0), status == StatusCode::NOT_ACCEPTABLE)
+}
+
+/// An answer that no handler gives; `range` adds the versions that are spoken.
+fn error(status: StatusCode, detail: &str, id: Option<&RequestId>, version: Version, range: bool) -> Response {
     let mut error = json!({
         "status": status.as_u16(),
         "title": status.canonical_reason().unwrap_or_default(),
@@ -94,12 +107,12 @@ fn refusal(bad: &Bad, id: Option<&RequestId>) -> Response {
         "code": "placement.undefined_code",
         "request_id": id.map(|r| r.0.as_str()).unwrap_or_default(),
     });
-    if status == StatusCode::NOT_ACCEPTABLE {
+    if range {
         error["min_version"] = json!("1.0");
         error["max_version"] = json!(format!("1.{MAX_MINOR}"));
     }
     let mut response = (status, Json(json!({"errors": [error]}))).into_response();
-    mark(response.headers_mut(), Version(0));
+    mark(response.headers_mut(), version);
     response
 }
 
