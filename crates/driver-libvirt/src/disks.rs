@@ -199,7 +199,7 @@ async fn root(host: &Host, spec: &InstanceSpec, base: &Base, dir: &Path, op: &Op
     }
 }
 
-/// Makes a file of `size` bytes that holds none yet.
+/// Makes a file of `size` bytes that holds none yet and that only its owner reads; helper programs keep its mode.
 pub(crate) async fn sparse(path: &Path, size: u64) -> Result<()> {
     let failed = |e: std::io::Error| io("making a disk", &e);
     let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).await.map_err(failed)?;

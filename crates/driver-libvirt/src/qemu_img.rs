@@ -60,8 +60,9 @@ async fn run(program: &str, args: &[&OsStr], seconds: u64, op: &Op) -> Result<()
     }
 }
 
-/// Makes `path` a layer of differences over `base`, `size` bytes large as the guest sees it.
+/// Makes `path`, a file that only its owner reads, a layer of differences over `base`, `size` bytes large as the guest sees it.
 pub(crate) async fn create_overlay(path: &Path, base: &Path, base_format: Format, size: u64, op: &Op) -> Result<()> {
+    crate::disks::sparse(path, 0).await?;
     let size = size.to_string();
     let args: [&OsStr; 10] = [
         "create".as_ref(),
@@ -78,8 +79,9 @@ pub(crate) async fn create_overlay(path: &Path, base: &Path, base_format: Format
     run("qemu-img", &args, QUICK_SECONDS, op).await
 }
 
-/// Copies a disk of the format named into another, within `seconds`.
+/// Copies a disk of the format named into another, which only its owner reads, within `seconds`.
 pub(crate) async fn convert(from: (&Path, &str), to: (&Path, Format), seconds: u64, op: &Op) -> Result<()> {
+    crate::disks::sparse(to.0, 0).await?;
     let args: [&OsStr; 9] = [
         "convert".as_ref(),
         "-q".as_ref(),

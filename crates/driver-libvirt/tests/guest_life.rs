@@ -35,6 +35,8 @@ async fn a_guest_booted_from_disk_lives_through_every_verb() {
     let last = lab.driver.as_console_log().unwrap().console_log(s.id, Some(2)).await.unwrap();
     assert!(last.iter().filter(|b| **b == b'\n').count() <= 2);
 
+    nobody_else_reads(&lab, s.id);
+
     pause(&lab, &mut events, s.id).await;
     serial(&lab, s.id).await;
     vnc(&lab, s.id).await;
@@ -78,6 +80,20 @@ async fn a_guest_booted_from_disk_lives_through_every_verb() {
     let log = lab.wait_log(copy.id, "GUEST-MARKER ready", 1).await;
     assert!(log.contains("boots=2"), "{log}");
     lab.driver.destroy(copy.id, DestroyMode::Everything, &op()).await.unwrap();
+}
+
+/// Users of the host who are neither root nor QEMU's read no disk, no image and no log (CVE-2013-7048).
+fn nobody_else_reads(lab: &Lab, id: Uuid) {
+    use std::os::unix::fs::PermissionsExt;
+    let base = lab.dir.path().join("instances/_base");
+    for dir in [lab.instance_dir(id), base] {
+        assert_eq!(std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o711);
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o007, 0, "{} has mode {mode:o}", entry.path().display());
+        }
+    }
 }
 
 async fn pause(lab: &Lab, events: &mut EventStream, id: Uuid) {
