@@ -154,7 +154,7 @@ async fn a_project_network_has_no_way_to_the_host_or_another_network() {
     private.subnets[0].cidr = "172.30.0.0/24".parse().unwrap();
     private.subnets[0].gateway = None;
     private.subnets[0].dhcp_ip = Some([172, 30, 0, 2].into());
-    let private = Machine::plug(&host, private).await;
+    let mut private = Machine::plug(&host, private).await;
     private.address();
     // It forges a way: the bridge's own MAC address as gateway.
     let bridge = hostnet::names::bridge(private.nic.network_id);
@@ -163,11 +163,18 @@ async fn a_project_network_has_no_way_to_the_host_or_another_network() {
     private.ns.ip("route add default via 172.30.0.1 dev eth0 onlink");
     private.ns.ip(&format!("neigh replace 172.30.0.1 lladdr {mac} dev eth0"));
     host.ns.ip(&format!("route add 172.30.0.0/24 dev {bridge}"));
-    for (to, port) in [([203, 0, 113, 2], 9000), ([10, 20, 0, 1], 9000), ([10, 20, 0, 5], 80), ([203, 0, 113, 1], 80)] {
-        assert_eq!(private.connect(to.into(), port), None, "{to:?}");
-    }
     private.serve(80);
-    assert_eq!(connect(&host.ns, private.ip, 80), None, "the host has no way in, either");
+    for secured in [false, true] {
+        private.nic.port_security = secured;
+        private.nic.rules.extend([ingress(6, None), ingress(1, None)]);
+        host.net.refresh(from_ref(&private.nic)).await.unwrap();
+        for (to, port) in
+            [([203, 0, 113, 2], 9000), ([10, 20, 0, 1], 9000), ([10, 20, 0, 5], 80), ([203, 0, 113, 1], 80)]
+        {
+            assert_eq!(private.connect(to.into(), port), None, "{to:?}, secured: {secured}");
+        }
+        assert_eq!(connect(&host.ns, private.ip, 80), None, "the host has no way in, either");
+    }
     // The same from the shared network, where the host is the gateway.
     assert_eq!(shared.connect([203, 0, 113, 1].into(), 80).as_deref(), Some("203.0.113.2"));
 
