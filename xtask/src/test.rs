@@ -1,6 +1,6 @@
 //! `cargo xtask test`: packages, backends, tests, one line at the end.
 
-use crate::command::{as_root, is_root, read_env};
+use crate::command::{as_root, is_root, output, read_env};
 use crate::{packages, root};
 use clap::Args;
 use serde::Deserialize;
@@ -17,6 +17,9 @@ pub struct Options {
     /// Only these suites of ci-budget.toml.
     #[arg(long)]
     suite: Vec<String>,
+    /// With --full: forget which suites passed already for this commit.
+    #[arg(long)]
+    restart: bool,
 }
 
 /// One suite of `ci-budget.toml`.
@@ -65,7 +68,14 @@ pub fn run(o: &Options) -> Result<(), String> {
     let mut backends = Backends::default();
     let mut tally = Tally::default();
     let mut times = Vec::new();
+    let mut progress = if o.full { Progress::open(o.restart)? } else { Progress::default() };
     for suite in &wanted {
+        if progress.passed.contains(&suite.name) {
+            println!("==> {} passed before at this commit", suite.name);
+            tally.passed += 1;
+            continue;
+        }
+        let failed_before = tally.failed;
         let started = Instant::now();
         println!("==> {} (budget {} min)", suite.name, suite.minutes);
         for lab in &suite.lab {
@@ -74,6 +84,9 @@ pub fn run(o: &Options) -> Result<(), String> {
         if let Err(message) = one(suite, &backends.env, &mut tally) {
             eprintln!("{}: {message}", suite.name);
             tally.failed += 1;
+        }
+        if o.full && tally.failed == failed_before {
+            progress.note(&suite.name)?;
         }
         times.push((suite.name.clone(), started.elapsed().as_secs_f64() / 60.0, suite.minutes));
     }
@@ -128,6 +141,35 @@ fn counts(line: &str) -> Option<(usize, usize)> {
         rest[..at].trim().rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
     Some((number(" passed")?, number(" failed")?))
+}
+
+/// Suites of a full run that passed at this commit: a run that was cut off goes on where it was.
+#[derive(Default)]
+struct Progress {
+    file: std::path::PathBuf,
+    passed: Vec<String>,
+}
+
+impl Progress {
+    fn open(restart: bool) -> Result<Progress, String> {
+        let git = |args: &[&str]| output(Command::new("git").args(args).current_dir(root()));
+        // A changed tree is another commit for this purpose.
+        let state = format!("{}{}", git(&["rev-parse", "HEAD"])?.trim(), git(&["status", "--porcelain"])?.len());
+        let file = root().join("lab/state").join(format!("full-{state}"));
+        if restart {
+            let _ = std::fs::remove_file(&file);
+        }
+        let passed = std::fs::read_to_string(&file).unwrap_or_default().lines().map(str::to_owned).collect();
+        Ok(Progress { file, passed })
+    }
+    fn note(&mut self, suite: &str) -> Result<(), String> {
+        self.passed.push(suite.to_owned());
+        let failed = |e: std::io::Error| format!("{}: {e}", self.file.display());
+        if let Some(dir) = self.file.parent() {
+            std::fs::create_dir_all(dir).map_err(failed)?;
+        }
+        std::fs::write(&self.file, self.passed.join("\n")).map_err(failed)
+    }
 }
 
 /// Real backends, started once and stopped at the end.
