@@ -37,7 +37,7 @@ fn rows(api: &Api) -> Vec<Row> {
             out.push(Row { id: *id, number, node: node.clone(), host: host.clone() });
         }
     }
-    out.sort_by(|a, b| (a.number, a.id).cmp(&(b.number, b.id)));
+    out.sort_by_key(|r| (r.number, r.id));
     out
 }
 

@@ -44,6 +44,22 @@ use std::time::Duration;
 use store::Store;
 use web::{FaultShape, RouteInfo};
 
+/// Where a built route does less than the original, or other than it: what, and how. For `docs/compat.md`.
+pub const WEAKER: &[(&str, &str)] = &[
+    ("POST /servers with volumes", "block devices other than the image on a local disk answer 501: there is no volume service"),
+    ("POST /servers, rebuild with personality", "a list that is not empty answers 501; user data does the same"),
+    ("POST /servers with the hint `group`", "400, since there are no server groups"),
+    ("GET /servers, sort_key", "access_ip_v4, access_ip_v6, auto_disk_config, config_drive, display_description, hostname, kernel_id, launch_index, progress, ramdisk_id, root_device_name and terminated_at answer 501"),
+    ("POST /os-keypairs of type x509", "501"),
+    ("POST /os-keypairs without a public key (until 2.91)", "makes an Ed25519 pair, not RSA"),
+    ("os-quota-sets with user_id", "PUT and DELETE answer 501; GET shows the project's limits"),
+    ("os-extra_specs from 2.86 on", "values are not held against a list of known extra specs"),
+    ("os-services", "lists compute services only: API, scheduler and conductor are one process without hosts of their own"),
+    ("actions that the server's driver lacks", "501 before anything is stored, where the original accepts and fails later"),
+    ("diagnostics from 2.48 on", "`driver` may be a name that the original's enumeration does not have"),
+    ("remote-consoles", "novnc and serial only; the vnc page names the websocket instead of bringing a viewer"),
+];
+
 /// How the service behaves.
 #[derive(Debug, Clone)]
 pub struct Options {

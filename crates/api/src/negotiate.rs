@@ -71,7 +71,7 @@ fn wanted(headers: &HeaderMap) -> Option<String> {
             let version = words.next()?;
             service.eq_ignore_ascii_case("compute").then(|| version.to_lowercase())
         })
-        .last();
+        .next_back();
     new.or_else(|| {
         let old = headers.get(OLD_HEADER)?.to_str().ok()?;
         Some(old.split(',').next_back()?.trim().to_lowercase())
