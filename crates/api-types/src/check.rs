@@ -312,6 +312,15 @@ pub fn boolean_word(word: &str) -> Option<bool> {
     }
 }
 
+/// The truth of a word in a query string: wider than in bodies, whatever its case (`oslo_utils.strutils.bool_from_string`).
+pub fn truth_word(word: &str) -> Option<bool> {
+    match word.trim().to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "on" | "y" | "yes" => Some(true),
+        "0" | "f" | "false" | "off" | "n" | "no" => Some(false),
+        _ => None,
+    }
+}
+
 /// A UUID in any of its usual spellings.
 pub fn uuid(at: At<'_>) -> Result<Uuid> {
     let text = at.text()?;
@@ -329,16 +338,16 @@ pub fn ip(at: At<'_>) -> Result<IpAddr> {
     text.parse().map_err(|_| at.refuse(format!("'{text}' is not valid under any of the given schemas")))
 }
 
-/// An IPv4 address, as text.
+/// An IPv4 address, in its usual spelling.
 pub fn ipv4(at: At<'_>) -> Result<String> {
     let text = at.text()?;
-    text.parse::<Ipv4Addr>().map_err(|_| at.refuse(format!("'{text}' is not a 'ipv4'"))).map(|_| text.to_owned())
+    text.parse::<Ipv4Addr>().map(|ip| ip.to_string()).map_err(|_| at.refuse(format!("'{text}' is not a 'ipv4'")))
 }
 
-/// An IPv6 address, as text.
+/// An IPv6 address, in its shortest spelling.
 pub fn ipv6(at: At<'_>) -> Result<String> {
     let text = at.text()?;
-    text.parse::<Ipv6Addr>().map_err(|_| at.refuse(format!("'{text}' is not a 'ipv6'"))).map(|_| text.to_owned())
+    text.parse::<Ipv6Addr>().map(|ip| ip.to_string()).map_err(|_| at.refuse(format!("'{text}' is not a 'ipv6'")))
 }
 
 /// Whether `key` may be a key of metadata and extra specs: `^[a-zA-Z0-9-_:. ]{1,255}$`.

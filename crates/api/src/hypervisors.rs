@@ -4,7 +4,7 @@ use crate::Api;
 use crate::ask::Ask;
 use crate::query::{cut, known, page, wrong};
 use crate::services::id_of;
-use api_types::check::boolean_word;
+use api_types::check::truth_word;
 use api_types::hypervisors::{Counters, Detail, Server, Service, View};
 use api_types::services::ServiceId;
 use axum::Json;
@@ -145,7 +145,7 @@ fn matching(rows: Vec<Row>, pattern: &str) -> Result<Vec<Row>, Fault> {
 fn with_servers(ask: &Ask, query: &Query) -> Result<bool, Fault> {
     match query.get("with_servers").filter(|_| ask.at_least(53)) {
         None => Ok(false),
-        Some(v) => boolean_word(v).ok_or_else(|| wrong("with_servers", v, format!("'{v}' is not one of ['True', 'False', …]"))),
+        Some(v) => truth_word(v).ok_or_else(|| wrong("with_servers", v, format!("'{v}' is not one of ['True', 'False', …]"))),
     }
 }
 

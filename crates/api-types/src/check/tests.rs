@@ -69,6 +69,15 @@ fn numbers_may_be_texts_of_digits() {
 }
 
 #[test]
+fn addresses_and_truths_have_several_spellings() {
+    let six = json!("0000:0000:0000:0000:0000:babe:220.12.22.2");
+    assert_eq!(ipv6(At::new("accessIPv6", &six)).unwrap(), "::babe:dc0c:1602");
+    for (word, truth) in [("T", Some(true)), ("y", Some(true)), ("Off", Some(false)), ("f", Some(false)), ("maybe", None)] {
+        assert_eq!(truth_word(word), truth, "{word}");
+    }
+}
+
+#[test]
 fn names_of_hosts() {
     let h = |t: &str| hostname(At::new("hostname", &json!(t))).is_ok();
     assert!(h("web-1") && h("ab") && !h("a") && !h("-ab") && !h("ab-") && !h("a.b") && !h("a_b"));

@@ -5,7 +5,7 @@ use crate::Api;
 use crate::ask::Ask;
 use crate::query::{cut, known, page, wrong};
 use api_types::Link;
-use api_types::check::boolean_word;
+use api_types::check::truth_word;
 use api_types::flavors::View;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -52,7 +52,7 @@ fn visibility(ask: &Ask, query: &Query) -> Result<Option<bool>, Fault> {
     match query.get("is_public").filter(|_| ask.is_admin()) {
         None => Ok(Some(true)),
         Some(v) if v.eq_ignore_ascii_case("none") => Ok(None),
-        Some(v) => match boolean_word(v).or(boolean_word(&v.to_lowercase())) {
+        Some(v) => match truth_word(v) {
             Some(b) => Ok(Some(b)),
             None => Err(Fault::bad_request(format!("Invalid is_public filter [{v}]"))),
         },

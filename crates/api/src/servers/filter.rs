@@ -5,7 +5,7 @@ use crate::ask::Ask;
 use crate::query::{known, wrong};
 use crate::table::forbidden;
 use api_types::Microversion;
-use api_types::check::boolean_word;
+use api_types::check::truth_word;
 use model::server::{LockedBy, Server, VmState};
 use model::{Timestamp, time};
 use regex::Regex;
@@ -281,15 +281,9 @@ fn check_schema(ask: &Ask, query: &Query) -> Result<(), Fault> {
 }
 
 fn truth(key: &str, value: &str) -> Result<bool, Fault> {
-    boolean_word(value)
-        .or(match value {
-            "t" | "y" => Some(true),
-            "f" | "n" => Some(false),
-            _ => None,
-        })
-        .ok_or_else(|| {
-            Fault::bad_request(format!("Invalid input received: Unrecognized value '{value}' for {key}, acceptable values are: true, false."))
-        })
+    truth_word(value).ok_or_else(|| {
+        Fault::bad_request(format!("Invalid input received: Unrecognized value '{value}' for {key}, acceptable values are: true, false."))
+    })
 }
 
 impl Search {
@@ -376,9 +370,9 @@ impl Search {
         }
         if let Some(v) = get("deleted") {
             // A word that is no truth means living ones, as in the original.
-            self.filter.deleted = if boolean_word(v) == Some(true) { Deleted::Only } else { Deleted::No };
+            self.filter.deleted = if truth_word(v) == Some(true) { Deleted::Only } else { Deleted::No };
         }
-        if get("soft_deleted").and_then(boolean_word) == Some(true) {
+        if get("soft_deleted").and_then(truth_word) == Some(true) {
             self.filter.vm_states = Some(vec![VmState::SoftDeleted]);
         }
         Ok(())
@@ -433,10 +427,10 @@ impl Search {
         self.tests.extend(index.map(|n| n.map_or(Test::Never, Test::LaunchIndex)));
         if let Some(v) = get("config_drive") {
             // The original holds it against "True" or an empty text.
-            self.tests.push(Test::ConfigDrive(boolean_word(v).unwrap_or(false)));
+            self.tests.push(Test::ConfigDrive(truth_word(v).unwrap_or(false)));
         }
         if let Some(v) = get("auto_disk_config") {
-            self.tests.push(Test::AutoDiskConfig(boolean_word(v).unwrap_or(false)));
+            self.tests.push(Test::AutoDiskConfig(truth_word(v).unwrap_or(false)));
         }
         self.tests.extend(get("locked_by").map(|by| match by {
             "owner" => Test::LockedBy(LockedBy::Owner),
