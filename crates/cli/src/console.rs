@@ -5,14 +5,20 @@ use client::Cloud;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use std::io::IsTerminal;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 /// Ctrl-], as telnet and virsh have it.
 const LEAVE: u8 = 0x1d;
 
-pub(crate) async fn run(out: &Output, cloud: &Cloud, name: &str, log: bool) -> Result<(), Error> {
+pub(crate) async fn run(out: &Output, cloud: &Cloud, name: &str, log: bool, ca: Option<&[u8]>) -> Result<(), Error> {
     let server = cloud.find_server(name).await?;
     if log {
         #[derive(serde::Deserialize)]
@@ -24,7 +30,7 @@ pub(crate) async fn run(out: &Output, cloud: &Cloud, name: &str, log: bool) -> R
         if out.is_json() {
             out.json(&json!({"output": log.output}));
         } else {
-            out.line(log.output);
+            out.line(log.output.trim_end_matches('\n'));
         }
         return Ok(());
     }
@@ -33,7 +39,7 @@ pub(crate) async fn run(out: &Output, cloud: &Cloud, name: &str, log: bool) -> R
         out.json(&json!({"url": url}));
         return Ok(());
     }
-    attach(out, &url).await
+    attach(out, &url, ca).await
 }
 
 /// The terminal in raw mode, put back when dropped.
@@ -62,11 +68,49 @@ impl Drop for Raw {
     }
 }
 
-async fn attach(out: &Output, url: &str) -> Result<(), Error> {
+/// The way to the console's address, over TLS where it says so.
+trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Stream for S {}
+
+/// What programs of this system trust (Debian and its kin).
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+async fn dial(uri: &Uri, ca: Option<&[u8]>) -> Result<Box<dyn Stream>, String> {
+    let host = uri.host().ok_or("its URL names no host")?.trim_matches(['[', ']']).to_owned();
+    let tls = uri.scheme_str() == Some("wss");
+    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let stream = tokio::net::TcpStream::connect((host.as_str(), port)).await.map_err(|e| format!("{host}:{port}: {e}"))?;
+    let _ = stream.set_nodelay(true);
+    if !tls {
+        return Ok(Box::new(stream));
+    }
+    let of_system;
+    let pem = match ca {
+        Some(pem) => pem,
+        None => {
+            of_system = tokio::fs::read(SYSTEM_CA).await.map_err(|e| format!("{SYSTEM_CA}: {e}; set OS_CACERT"))?;
+            &of_system
+        }
+    };
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    roots.add_parsable_certificates(certificates.map_err(|e| format!("the CA certificate cannot be read: {e}"))?);
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host).map_err(|e| e.to_string())?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| e.to_string())?;
+    Ok(Box::new(stream))
+}
+
+async fn attach(out: &Output, url: &str, ca: Option<&[u8]>) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::Local(format!("the console cannot be opened: {e}"));
     let mut request = url.into_client_request().map_err(|e| failed(&e))?;
     request.headers_mut().insert("sec-websocket-protocol", tokio_tungstenite::tungstenite::http::HeaderValue::from_static("binary"));
-    let (socket, _) = tokio_tungstenite::connect_async(request).await.map_err(|e| failed(&e))?;
+    let stream = dial(request.uri(), ca).await.map_err(|e| failed(&e))?;
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.map_err(|e| failed(&e))?;
     let (mut to, mut from) = socket.split();
     out.note("connected; leave with Ctrl-]");
     let _raw = Raw::enter();

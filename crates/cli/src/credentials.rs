@@ -29,6 +29,9 @@ impl CloudFile {
                 "no cloud in {}; start one with `kilonova up`, or name its --data-dir",
                 dir.display()
             )),
+            std::io::ErrorKind::PermissionDenied => {
+                Error::Local(format!("cannot read {}: {e}; run this as the user who started the cloud", file.display()))
+            }
             _ => Error::Local(format!("cannot read {}: {e}", file.display())),
         })?;
         let cloud = serde_json::from_str(&text).map_err(|e| Error::Local(format!("{}: {e}", file.display())))?;
@@ -36,6 +39,30 @@ impl CloudFile {
         let password = std::fs::read_to_string(&secret)
             .map_err(|e| Error::Local(format!("cannot read {}: {e}; run this as the user who started the cloud", secret.display())))?;
         Ok((cloud, password.trim().to_owned()))
+    }
+}
+
+/// Credentials of the environment: OS_* variables with a password.
+fn from_environment() -> bool {
+    ["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD"].iter().all(|n| std::env::var_os(n).is_some_and(|v| !v.is_empty()))
+}
+
+/// What to do where the login failed.
+pub(crate) fn advise(e: client::Error, named: Option<&Path>, dir: &Path) -> Error {
+    let ours = named.is_some() || !from_environment();
+    match e {
+        e if e.is_unreachable() && ours => {
+            Error::Local(format!("{e}; the cloud of {dir} does not run: start it with `kilonova up --data-dir {dir}`", dir = dir.display()))
+        }
+        e if e.is_unreachable() => Error::Local(format!("{e}; look at OS_AUTH_URL, or name a --data-dir")),
+        client::Error::Refused { status: 401, .. } if ours => Error::Local(format!(
+            "the cloud refuses the password in {dir}/admin-password; `kilonova up --reset-admin-password --data-dir {dir}` makes it valid again",
+            dir = dir.display()
+        )),
+        client::Error::Refused { status: 401, message, .. } => {
+            Error::Local(format!("{message}; look at OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME and OS_USER_DOMAIN_ID"))
+        }
+        e => Error::Cloud(e),
     }
 }
 

@@ -12,6 +12,9 @@ fn quoted(text: &str) -> String {
 
 pub(crate) fn run(out: &Output, dir: &Path) -> Result<(), Error> {
     let (cloud, password) = CloudFile::read(dir)?;
+    if !Path::new(&format!("/proc/{}", cloud.pid)).exists() {
+        out.note(format_args!("the cloud of {dir} does not run; start it with `kilonova up --data-dir {dir}`", dir = dir.display()));
+    }
     let mut pairs = vec![
         ("OS_AUTH_TYPE", "password".to_owned()),
         ("OS_AUTH_URL", cloud.auth_url),

@@ -39,9 +39,9 @@ pub struct LaunchOptions {
     /// Attach a config drive.
     #[arg(long)]
     pub config_drive: bool,
-    /// What to wait for.
-    #[arg(long, value_enum, default_value = "answers")]
-    pub wait: Wait,
+    /// What to wait for; if not given, that it answers, or on a simulated host that it is ACTIVE.
+    #[arg(long, value_enum)]
+    pub wait: Option<Wait>,
     /// Port that must accept a connection.
     #[arg(long, default_value_t = 22)]
     pub port: u16,
@@ -56,25 +56,26 @@ fn local(text: impl Into<String>) -> Error {
 
 pub(crate) async fn run(out: &Output, cloud: &Cloud, o: &LaunchOptions) -> Result<(), Error> {
     let started = Instant::now();
-    let image = image(out, cloud, &o.image).await?;
     let flavor = flavor(cloud, o.flavor.as_deref()).await?;
     let networks = match &o.network {
         None => None,
         Some(name) => {
             let all = cloud.networks().await?;
             let found = all.iter().find(|n| n.name == *name || n.id.to_string() == *name);
-            Some(vec![found.ok_or_else(|| local(format!("no network is called {name:?}")))?.id])
+            let names = || all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+            Some(vec![found.ok_or_else(|| local(format!("no network is called {name:?}; there are: {}", names())))?.id])
         }
     };
     let key_name = match &o.key {
         None => None,
         Some(path) => {
-            let key = std::fs::read_to_string(path).map_err(|e| local(format!("cannot read {}: {e}", path.display())))?;
             let name = format!("{}-key", o.name);
-            cloud.import_keypair(&name, key.trim()).await?;
+            cloud.import_keypair(&name, &public_key(path)?).await?;
             Some(name)
         }
     };
+    // The longest last: what is wrong with the rest is known before gigabytes are sent.
+    let image = image(out, cloud, &o.image).await?;
     let new = NewServer {
         name: o.name.clone(),
         flavor,
@@ -86,9 +87,14 @@ pub(crate) async fn run(out: &Output, cloud: &Cloud, o: &LaunchOptions) -> Resul
     };
     let id = cloud.create_server(&new).await?;
     let deadline = started + Duration::from_secs(o.timeout);
-    let server = if o.wait == Wait::None { cloud.server(id).await? } else { active(out, cloud, id, started, deadline).await? };
+    let server =
+        if o.wait == Some(Wait::None) { cloud.server(id).await? } else { active(out, cloud, id, started, deadline).await? };
     let address = server.addresses.values().flatten().map(|a| a.addr.clone()).next();
-    if o.wait == Wait::Answers {
+    let answering = match o.wait {
+        Some(w) => w == Wait::Answers,
+        None => !simulated(cloud, &server).await,
+    };
+    if answering {
         answers(out, address.as_deref(), o.port, started, deadline).await?;
     }
     let seconds = started.elapsed().as_secs_f64();
@@ -102,6 +108,22 @@ pub(crate) async fn run(out: &Output, cloud: &Cloud, o: &LaunchOptions) -> Resul
     Ok(())
 }
 
+/// The key of a file, which must be the public half.
+fn public_key(path: &Path) -> Result<String, Error> {
+    let key = std::fs::read_to_string(path).map_err(|e| local(format!("cannot read {}: {e}", path.display())))?;
+    if key.contains("PRIVATE KEY") {
+        return Err(local(format!("{} is a private key, which nobody needs to see: name its .pub file", path.display())));
+    }
+    Ok(key.trim().to_owned())
+}
+
+/// Its host is a simulated one, whose guests have no network that could answer. Only administrators can see that.
+async fn simulated(cloud: &Cloud, server: &Server) -> bool {
+    let hypervisors = cloud.hypervisors().await.unwrap_or_default();
+    let of_host = |h: &&client::Hypervisor| Some(&h.hypervisor_hostname) == server.host.as_ref();
+    hypervisors.iter().find(of_host).is_some_and(|h| h.hypervisor_type == "fake")
+}
+
 /// The image of that name or id, or the file uploaded under its own name.
 async fn image(out: &Output, cloud: &Cloud, name: &str) -> Result<Uuid, Error> {
     let images = cloud.images().await?;
@@ -111,7 +133,9 @@ async fn image(out: &Output, cloud: &Cloud, name: &str) -> Result<Uuid, Error> {
     }
     let path = Path::new(name);
     if !path.is_file() {
-        return Err(local(format!("{name:?} is neither an image of the cloud nor a file")));
+        let names: Vec<&str> = images.iter().filter_map(|i| i.name.as_deref()).collect();
+        let there = if names.is_empty() { "it has none yet".to_owned() } else { format!("it has: {}", names.join(", ")) };
+        return Err(local(format!("{name:?} is neither an image of the cloud nor a file; {there}")));
     }
     let format = match path.extension().and_then(|e| e.to_str()) {
         Some("qcow2") => "qcow2",
@@ -121,6 +145,7 @@ async fn image(out: &Output, cloud: &Cloud, name: &str) -> Result<Uuid, Error> {
     };
     let title = path.file_stem().and_then(|s| s.to_str()).unwrap_or("image").to_owned();
     if let Some(id) = by_name(&title) {
+        out.note(format_args!("the cloud has an image {title:?} already; it is used, {name} is not uploaded again"));
         return Ok(id);
     }
     let new = NewImage { name: title, disk_format: format.into(), container_format: "bare".into(), public: true, properties: Default::default() };
@@ -140,7 +165,10 @@ async fn flavor(cloud: &Cloud, name: Option<&str>) -> Result<String, Error> {
             .iter()
             .find(|f| f.name == n || f.id == n)
             .map(|f| f.id.clone())
-            .ok_or_else(|| local(format!("no flavor is called {n:?}"))),
+            .ok_or_else(|| {
+                let names: Vec<&str> = all.iter().map(|f| f.name.as_str()).collect();
+                local(format!("no flavor is called {n:?}; there are: {}", names.join(", ")))
+            }),
         None => {
             all.sort_by_key(|f| (f.ram, f.disk, f.vcpus));
             all.first().map(|f| f.id.clone()).ok_or_else(|| local("the cloud has no flavor"))
@@ -181,7 +209,8 @@ async fn answers(out: &Output, address: Option<&str>, port: u16, started: Instan
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(local(format!("{address} does not accept connections on port {port} after {} s; see kilonova console --log", started.elapsed().as_secs())));
+            let seconds = started.elapsed().as_secs();
+            return Err(local(format!("{address} does not accept connections on port {port} after {seconds} s; see `kilonova console --log`")));
         }
         out.progress(format_args!("waiting for {address}:{port}, {} s", started.elapsed().as_secs()));
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -7,6 +7,7 @@ mod audit;
 mod console;
 mod credentials;
 mod doctor;
+mod down;
 mod env;
 mod launch;
 mod output;
@@ -56,6 +57,13 @@ pub enum Command {
     },
     /// Compare records, allocations, quota, ports, host networking and each driver's own list.
     Audit,
+    /// Delete every server of every project and wait until they are gone (used by `cargo xtask down`).
+    #[command(hide = true)]
+    Down {
+        /// Seconds to wait.
+        #[arg(long, default_value_t = 300)]
+        timeout: u64,
+    },
 }
 
 /// Why a command failed; printed as one line.
@@ -67,8 +75,8 @@ pub enum Error {
     /// Anything local.
     #[error("{0}")]
     Local(String),
-    /// The audit found something.
-    #[error("{0} findings")]
+    /// The audit, or the doctor, found something.
+    #[error("findings: {0}")]
     Findings(usize),
 }
 
@@ -77,19 +85,20 @@ pub enum Error {
 /// What went wrong, to be printed with the name of the program.
 pub async fn run(target: &Target, command: Command) -> Result<(), Error> {
     let out = Output::new(target.json);
-    let default = server_default();
-    let dir = target.data_dir.clone().unwrap_or(default);
+    let dir = target.data_dir.clone().unwrap_or_else(server_default);
     if let Command::Env = command {
         return env::run(&out, &dir);
     }
-    let cloud = client::Cloud::login(&credentials::find(target.data_dir.as_deref(), &dir)?).await?;
+    let credentials = credentials::find(target.data_dir.as_deref(), &dir)?;
+    let cloud = client::Cloud::login(&credentials).await.map_err(|e| credentials::advise(e, target.data_dir.as_deref(), &dir))?;
     match command {
         Command::Env => Ok(()),
         Command::Status => status::run(&out, &cloud).await,
         Command::Launch(options) => launch::run(&out, &cloud, &options).await,
-        Command::Console { server, log } => console::run(&out, &cloud, &server, log).await,
+        Command::Console { server, log } => console::run(&out, &cloud, &server, log, credentials.ca.as_deref()).await,
         Command::Why { server } => why::run(&out, &cloud, &server).await,
         Command::Audit => audit::run(&out, &cloud).await,
+        Command::Down { timeout } => down::run(&out, &cloud, timeout).await,
     }
 }
 
@@ -100,11 +109,22 @@ pub fn doctor(json: bool, checks: Vec<Check>) -> Result<(), Error> {
     doctor::run(&Output::new(json), checks)
 }
 
-/// The data directory when none is named: the machine's for root, the user's otherwise.
-pub fn server_default() -> PathBuf {
+/// The machine's data directory.
+const OF_MACHINE: &str = "/var/lib/kilonova";
+
+/// Where a cloud of this user lives when nothing is said: the machine's directory for root, the user's otherwise.
+pub fn own_default() -> PathBuf {
     if nix::unistd::geteuid().is_root() {
-        return PathBuf::from("/var/lib/kilonova");
+        return PathBuf::from(OF_MACHINE);
     }
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
     std::env::var_os("XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), PathBuf::from).join("kilonova")
+}
+
+/// Where to look for a cloud when nothing is said: the user's own; the machine's if that is the only one, as after
+/// `sudo kilonova up`.
+fn server_default() -> PathBuf {
+    let own = own_default();
+    let machine = PathBuf::from(OF_MACHINE);
+    if !own.join("cloud.json").exists() && machine.join("cloud.json").exists() { machine } else { own }
 }

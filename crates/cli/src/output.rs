@@ -1,7 +1,7 @@
 //! Text for people, JSON for programs. The only place of this crate that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 /// How a word is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,13 @@ impl Output {
     pub fn is_json(&self) -> bool {
         self.json
     }
-    /// One line of text.
+    /// One line of text. Nobody may be reading any more (`kilonova status | head -1`): that is no error.
     pub fn line(&self, text: impl std::fmt::Display) {
-        println!("{text}");
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
     /// A line that is no part of the answer: progress, hints.
     pub fn note(&self, text: impl std::fmt::Display) {
-        eprintln!("{text}");
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
     /// Progress on one line that is written over; nothing where no terminal is.
     pub fn progress(&self, text: impl std::fmt::Display) {
@@ -55,7 +55,7 @@ impl Output {
     }
     /// The answer as JSON.
     pub fn json(&self, value: &serde_json::Value) {
-        println!("{value:#}");
+        self.line(format_args!("{value:#}"));
     }
     /// A word in its style.
     pub fn paint(&self, style: Style, text: &str) -> String {
@@ -74,6 +74,9 @@ impl Output {
         for row in rows {
             table.add_row(row);
         }
-        println!("{}", table.trim_fmt());
+        // The table pads on both sides; the left one is not wanted.
+        for line in table.trim_fmt().lines() {
+            self.line(line.strip_prefix(' ').unwrap_or(line).trim_end());
+        }
     }
 }

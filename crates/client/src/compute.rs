@@ -165,12 +165,40 @@ pub struct NewServer {
     pub config_drive: bool,
 }
 
+/// Servers asked for at a time (what Nova gives at the most).
+const PAGE: usize = 1000;
+
 impl Cloud {
     /// Servers with details; of all projects if `all`.
     /// # Errors
     /// The call's.
     pub async fn servers(&self, all: bool) -> Result<Vec<Server>, Error> {
-        self.get("compute", if all { "/servers/detail?all_tenants=1" } else { "/servers/detail" }, "servers").await
+        let mut servers: Vec<Server> = Vec::new();
+        loop {
+            let mut path = format!("/servers/detail?limit={PAGE}");
+            if all {
+                path.push_str("&all_tenants=1");
+            }
+            if let Some(last) = servers.last() {
+                path.push_str(&format!("&marker={}", last.id));
+            }
+            let page: Vec<Server> = match self.get("compute", &path, "servers").await {
+                // The marker was deleted meanwhile: what is listed so far no longer fits together.
+                Err(Error::Refused { status: 400, .. }) if !servers.is_empty() => {
+                    servers.clear();
+                    continue;
+                }
+                page => page?,
+            };
+            if page.is_empty() {
+                return Ok(servers);
+            }
+            let full = page.len() >= PAGE;
+            servers.extend(page);
+            if !full {
+                return Ok(servers);
+            }
+        }
     }
     /// One server.
     /// # Errors
@@ -178,19 +206,28 @@ impl Cloud {
     pub async fn server(&self, id: Uuid) -> Result<Server, Error> {
         self.get("compute", &format!("/servers/{id}"), "server").await
     }
-    /// The server of that name or id.
+    /// The server of that name or id: the project's own first, then, for administrators, anybody's.
     /// # Errors
-    /// The call's; 404 if there is none, 409 if there are several.
+    /// The call's; [`Error::Name`] if there is none, or if there are several.
     pub async fn find_server(&self, name: &str) -> Result<Server, Error> {
         if let Ok(id) = Uuid::try_parse(name) {
             return self.server(id).await;
         }
-        let mut found: Vec<Server> = self.servers(false).await?.into_iter().filter(|s| s.name == name).collect();
-        let refused = |status, message: String| Error::Refused { status, message, request_id: None };
+        let called = |list: Vec<Server>| list.into_iter().filter(|s| s.name == name).collect::<Vec<_>>();
+        let mut found = called(self.servers(false).await?);
+        if found.is_empty() {
+            found = match self.servers(true).await {
+                Err(Error::Refused { status: 403, .. }) => Vec::new(),
+                all => called(all?),
+            };
+        }
         match found.len() {
-            0 => Err(refused(404, format!("no server is called {name:?}"))),
+            0 => Err(Error::Name(format!("no server is called {name:?}; `kilonova status` lists them"))),
             1 => self.server(found.remove(0).id).await,
-            n => Err(refused(409, format!("{n} servers are called {name:?}; give an id"))),
+            _ => {
+                let ids: Vec<String> = found.iter().take(5).map(|s| s.id.to_string()).collect();
+                Err(Error::Name(format!("{} servers are called {name:?}; give an id: {}", found.len(), ids.join(", "))))
+            }
         }
     }
     /// Boots a server.
@@ -263,13 +300,26 @@ impl Cloud {
     pub async fn action(&self, id: Uuid, request: &str) -> Result<Action, Error> {
         self.get("compute", &format!("/servers/{id}/os-instance-actions/{request}"), "instanceAction").await
     }
-    /// Imports a public key; a key of that name that is there already stays.
+    /// Imports a public key; the same key of that name may be there already.
     /// # Errors
-    /// The call's.
+    /// The call's; [`Error::Name`] if another key has that name.
     pub async fn import_keypair(&self, name: &str, public_key: &str) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct There {
+            public_key: String,
+        }
+        // The comment behind a key is no part of it.
+        let words = |key: &str| key.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
         let body = json!({"keypair": {"name": name, "public_key": public_key, "type": "ssh"}});
         match self.call(Method::POST, "compute", "/os-keypairs", Some(&body)).await {
-            Err(Error::Refused { status: 409, .. }) | Ok(_) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(Error::Refused { status: 409, .. }) => {
+                let there: There = self.get("compute", &format!("/os-keypairs/{name}"), "keypair").await?;
+                if words(&there.public_key) == words(public_key) {
+                    return Ok(());
+                }
+                Err(Error::Name(format!("the cloud has another key called {name:?}; delete that keypair, or choose another name")))
+            }
             Err(e) => Err(e),
         }
     }

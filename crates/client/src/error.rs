@@ -29,6 +29,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Nothing, or too much, is called so.
+    #[error("{0}")]
+    Name(String),
     /// The catalog has no such service.
     #[error("the cloud's catalog has no service of type {0}")]
     NoService(String),
@@ -46,5 +49,9 @@ impl Error {
     /// The cloud said that there is no such thing.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Error::Refused { status: 404, .. })
+    }
+    /// Nobody answers there.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Error::Unreachable { .. })
     }
 }

@@ -181,6 +181,11 @@ async fn start_host(
 ) -> Result<(Agent, Option<Arc<HostNet>>), Error> {
     let wrong = |source| Error::Driver { host: host.name.clone(), source };
     let options = serde_json::to_value(&host.options).map_err(|e| Error::Host { host: host.name.clone(), reason: e.to_string() })?;
+    // Guests' processes may pass through to what is theirs; nobody may look around.
+    let data_dir = i.data.join("hosts").join(&host.name);
+    let mut private = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(private.recursive(true), 0o711);
+    private.create(&data_dir).map_err(|e| Error::Host { host: host.name.clone(), reason: format!("{}: {e}", data_dir.display()) })?;
     let driver: Arc<dyn ComputeDriver> = match i.drivers.get(&host.name) {
         Some(d) => d.clone(),
         None => Arc::from((drivers::find(&host.driver).map_err(wrong)?.make)(&options).map_err(wrong)?),
@@ -207,7 +212,7 @@ async fn start_host(
         assignments,
         images: Arc::new(images.source()),
         clock: i.env.clock.clone(),
-        data_dir: i.data.join("hosts").join(&host.name),
+        data_dir,
         netns: host.netns.clone(),
         vtep: host.vtep,
         options: compute::Options::default(),

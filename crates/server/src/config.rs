@@ -23,6 +23,8 @@ pub struct Config {
     pub region: String,
     /// Validity of tokens, seconds.
     pub token_seconds: u64,
+    /// Seconds a connection may take for a request's head, and may be idle between two requests.
+    pub header_seconds: u64,
     /// The seeded network.
     pub network: SeedNetwork,
     /// Default quotas; -1 is unlimited.
@@ -42,6 +44,7 @@ impl Default for Config {
             database_connections: 8,
             region: "RegionOne".into(),
             token_seconds: 3600,
+            header_seconds: 75,
             network: SeedNetwork::default(),
             quota: BTreeMap::new(),
             compute: Vec::new(),
@@ -76,6 +79,8 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// Private key, PEM.
     pub key: Option<PathBuf>,
+    /// Authority that clients shall trust, PEM, where they do not trust the certificate anyway.
+    pub ca: Option<PathBuf>,
 }
 
 /// One `[[compute]]` entry: a host with its own driver.
@@ -114,12 +119,16 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not what it should be; the text has line and column.
-    #[error("{path}: {message}")]
+    /// The file is not what it should be.
+    #[error("{path}:{line}:{column}: {message}")]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and what.
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What.
         message: String,
     },
     /// Values contradict each other.
@@ -133,10 +142,21 @@ impl Config {
     /// Unreadable, malformed, unknown keys, double host names.
     pub fn read(path: &Path) -> Result<Config, Error> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        let config: Config = toml::from_str(&text)
-            .map_err(|e| Error::Parse { path: path.into(), message: e.to_string().trim_end().to_owned() })?;
+        let config = parse(&text).map_err(|(line, column, message)| Error::Parse { path: path.into(), line, column, message })?;
         config.check()?;
         Ok(config)
+    }
+    /// Holds every host's driver and its options against the list of drivers. Makes nothing.
+    /// # Errors
+    /// The host, the option and what would be right.
+    pub fn check_drivers(&self) -> Result<(), Error> {
+        for host in &self.compute {
+            let wrong = |e: &dyn std::fmt::Display| Error::Invalid(format!("[[compute]] {}: {e}", host.name));
+            let row = drivers::find(&host.driver).map_err(|e| wrong(&e))?;
+            let options = serde_json::to_value(&host.options).map_err(|e| wrong(&e))?;
+            (row.validate)(&options).map_err(|e| wrong(&e))?;
+        }
+        Ok(())
     }
     /// Holds the values against each other.
     /// # Errors
@@ -153,6 +173,20 @@ impl Config {
                 return Err(Error::Invalid(format!("[[compute]] name {:?} stands twice; each host needs its own", h.name)));
             }
         }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return Err(Error::Invalid("[tls] needs both certificate and key, or neither".into()));
+        }
+        if self.tls.ca.is_some() && self.tls.certificate.is_none() {
+            return Err(Error::Invalid("[tls] ca is for a certificate of your own: name certificate and key too".into()));
+        }
+        if self.token_seconds == 0 || self.header_seconds == 0 || self.database_connections == 0 {
+            return Err(Error::Invalid("token_seconds, header_seconds and database_connections must be above 0".into()));
+        }
+        if let Some(url) = &self.public_url
+            && !["http://", "https://"].iter().any(|s| url.strip_prefix(s).is_some_and(|host| !host.is_empty()))
+        {
+            return Err(Error::Invalid(format!("public_url {url:?}: begin with http:// or https://")));
+        }
         if self.database != "sqlite" && !self.database.starts_with("postgres://") && !self.database.starts_with("postgresql://") {
             return Err(Error::Invalid("database: use \"sqlite\" or a postgres:// URL".into()));
         }
@@ -166,21 +200,52 @@ impl Config {
     }
 }
 
+/// The text as a configuration, or line, column and what is wrong there, in one line of text. Pure.
+fn parse(text: &str) -> Result<Config, (usize, usize, String)> {
+    toml::from_str(text).map_err(|e: toml::de::Error| {
+        let before = e.span().and_then(|s| text.get(..s.start)).unwrap_or_default();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let line = before.matches('\n').count();
+        let message = e.message().lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        // The key, never the value: it may be a secret in the wrong place.
+        let key = text.lines().nth(line).and_then(|l| l.split_once('=')).map(|(k, _)| k.trim().to_owned());
+        let message = match key {
+            Some(key) if !message.contains(&format!("`{key}`")) => format!("{key}: {message}"),
+            _ => message,
+        };
+        (line + 1, column, message)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        let c: Config = toml::from_str(text).map_err(|e| e.to_string())?;
+        let c = super::parse(text).map_err(|(line, column, message)| format!("{line}:{column}: {message}"))?;
         c.check().map_err(|e| e.to_string())?;
+        c.check_drivers().map_err(|e| e.to_string())?;
         Ok(c)
     }
 
     #[test]
     fn refuses_what_it_does_not_know_and_says_where() {
         let e = parse("listen = \"127.0.0.1:1\"\nlisten_on = 3\n").unwrap_err();
-        assert!(e.contains("listen_on") && e.contains("line 2"), "{e}");
+        assert!(e.contains("listen_on") && e.starts_with("2:1: ") && !e.contains('\n'), "{e}");
+        let e = parse("[[compute]]\nname = 'a'\ndriver = 'fake'\noption.x = 1\n").unwrap_err();
+        assert!(e.contains("option") && e.starts_with("4:"), "{e}");
+        let e = parse("listen = 'here'\n").unwrap_err();
+        assert!(e.starts_with("1:10: listen: "), "{e}");
+        let e = parse("listen = [\n").unwrap_err();
+        assert!(!e.contains('\n'), "{e}");
+        let e = parse("[[compute]]\nname = 'a'\ndriver = 'vmware'\n").unwrap_err();
+        assert!(e.contains("vmware") && e.contains("fake, libvirt"), "{e}");
+        let e = parse("[[compute]]\nname = 'a'\ndriver = 'fake'\noptions.vpcus = 1\n").unwrap_err();
+        assert!(e.contains("[[compute]] a") && e.contains("vpcus"), "{e}");
+        assert!(parse("[tls]\nkey = 'k'\n").unwrap_err().contains("certificate"));
+        assert!(parse("public_url = 'cloud'\n").unwrap_err().contains("https://"));
+        assert!(parse("header_seconds = 0\n").is_err());
         assert!(parse("[quota]\ninstance = 4\n").unwrap_err().contains("no such resource"));
         let two = "[[compute]]\nname='a'\ndriver='fake'\n[[compute]]\nname='a'\ndriver='fake'\n";
         assert!(parse(two).unwrap_err().contains("twice"));

@@ -10,16 +10,19 @@ pub struct DataDir {
     path: PathBuf,
     /// Held for its lock.
     _lock: File,
-    /// Held so that an ephemeral directory goes with the process.
+    /// It goes with the process: ephemeral, or made by it and not in use yet.
+    goes: bool,
     ephemeral: bool,
 }
 
 impl DataDir {
-    /// Opens (and makes) `path`, for its owner only.
+    /// Opens (and makes) `path`. Others may pass through it, since hypervisors' processes must reach their guests' disks,
+    /// but see nothing in it.
     /// # Errors
     /// I/O, or another process that owns it.
     pub fn open(path: &Path, ephemeral: bool) -> io::Result<DataDir> {
         use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        let fresh = !path.exists();
         std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)?;
         let path = path.canonicalize()?;
         let lock = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path.join("lock"))?;
@@ -33,7 +36,12 @@ impl DataDir {
             }
             Err(std::fs::TryLockError::Error(e)) => return Err(e),
         }
-        Ok(DataDir { path, _lock: lock, ephemeral })
+        Ok(DataDir { path, _lock: lock, goes: ephemeral || fresh, ephemeral })
+    }
+    /// From now on there is something in it that must not be lost. Until this is said, a directory that was made by
+    /// [`DataDir::open`] is removed again: a start that failed leaves nothing half-done.
+    pub fn keep(&mut self) {
+        self.goes = self.ephemeral;
     }
     /// Where it is.
     pub fn path(&self) -> &Path {
@@ -43,14 +51,14 @@ impl DataDir {
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
-    /// The secret in file `name`, made of 24 random bytes at the first call; mode 0600.
+    /// The secret in file `name`, made of 24 random bytes at the first call; mode 0600. Also whether it was made now.
     /// # Errors
     /// I/O.
-    pub fn secret(&self, name: &str, random: &model::Random) -> io::Result<String> {
+    pub fn secret(&self, name: &str, random: &model::Random) -> io::Result<(String, bool)> {
         use base64::Engine;
         let path = self.join(name);
         match std::fs::read_to_string(&path) {
-            Ok(s) if !s.trim().is_empty() => return Ok(s.trim().to_owned()),
+            Ok(s) if !s.trim().is_empty() => return Ok((s.trim().to_owned(), false)),
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
@@ -59,23 +67,42 @@ impl DataDir {
         random.fill(&mut bytes);
         let secret = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
         crate::clouds_yaml::private(&path, &format!("{secret}\n"))?;
-        Ok(secret)
+        Ok((secret, true))
     }
 }
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        if self.ephemeral && let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(%error, "the ephemeral data directory stays");
+        if self.goes && let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(%error, "the data directory stays");
         }
     }
 }
 
-/// Where data lives when nothing is said: `/var/lib/kilonova` for root, the user's data directory otherwise.
-pub fn default_path() -> PathBuf {
-    if nix::unistd::geteuid().is_root() {
-        return PathBuf::from("/var/lib/kilonova");
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_was_made_for_nothing_goes_and_what_was_there_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("new");
+        drop(DataDir::open(&path, false).unwrap());
+        assert!(!path.exists());
+        let mut data = DataDir::open(&path, false).unwrap();
+        let (secret, made) = data.secret("s", &model::Random::os()).unwrap();
+        assert!(made);
+        data.keep();
+        drop(data);
+        let data = DataDir::open(&path, false).unwrap();
+        assert_eq!(data.secret("s", &model::Random::os()).unwrap(), (secret, false));
+        assert!(DataDir::open(&path, false).unwrap_err().to_string().contains("running"));
+        drop(data);
+        assert!(path.exists());
+        let mut data = DataDir::open(&path, true).unwrap();
+        data.keep();
+        drop(data);
+        assert!(!path.exists());
     }
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_else(|| PathBuf::from("."));
-    std::env::var_os("XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), PathBuf::from).join("kilonova")
 }

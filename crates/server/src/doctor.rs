@@ -1,7 +1,6 @@
 //! `kilonova doctor`: every driver and everything a cloud needs on this machine, with the command that mends it.
 
 use crate::config::Config;
-use crate::datadir;
 use cli::{Check, Finding};
 use std::path::Path;
 
@@ -14,32 +13,54 @@ pub fn driver_checks(config: &Config) -> Vec<Check> {
             let options = entry.and_then(|c| serde_json::to_value(&c.options).ok());
             let options = options.unwrap_or_else(|| default_options(row.name));
             let found = (row.probe)(&options);
-            let root = nix::unistd::geteuid().is_root();
-            if found.usable && row.wires_ports && !root {
-                return Check {
-                    what: row.name.into(),
-                    finding: Finding::Limited,
-                    reason: format!("{}, but guests' networks need root", found.reason),
-                    fix: Some("sudo kilonova up".into()),
-                };
-            }
-            Check {
-                what: row.name.into(),
-                finding: if found.usable { Finding::Good } else { Finding::Limited },
-                reason: found.reason,
-                fix: found.fix,
-            }
+            let needs_root = entry.map_or(row.wires_ports, crate::cloud::wires_ports) && !nix::unistd::geteuid().is_root();
+            judge(row.name, found, needs_root)
         })
         .collect()
+}
+
+/// One driver's line. Pure.
+fn judge(driver: &str, found: drivers::Availability, needs_root: bool) -> Check {
+    let line = |finding, reason, fix| Check { what: driver.into(), finding, reason, fix };
+    let again = "sudo kilonova up";
+    match (found.usable, needs_root) {
+        (true, false) => line(Finding::Good, found.reason, found.fix),
+        (false, false) => line(Finding::Limited, found.reason, found.fix),
+        (true, true) => line(Finding::Limited, format!("{}, but guests' networks need root", found.reason), Some(again.into())),
+        (false, true) => {
+            let fix = match found.fix {
+                Some(f) if f.starts_with("apt-get") || f.starts_with("systemctl") => format!("sudo {f}, then {again}"),
+                _ => again.into(),
+            };
+            line(Finding::Limited, format!("{}, and guests' networks need root", found.reason), Some(fix))
+        }
+    }
 }
 
 fn default_options(driver: &str) -> serde_json::Value {
     if driver == "libvirt" { serde_json::json!({"virt_type": "qemu"}) } else { serde_json::Value::Null }
 }
 
-/// Everything.
-pub fn checks(data_dir: Option<&Path>) -> Vec<Check> {
-    let mut out = driver_checks(&Config::default());
+/// Everything. `config` is the file that `kilonova up` is meant to read.
+pub fn checks(data_dir: Option<&Path>, config: Option<&Path>) -> Vec<Check> {
+    let mut out = Vec::new();
+    let config = match config.map(|path| (path, crate::config::Config::read(path).and_then(|c| c.check_drivers().map(|()| c)))) {
+        None => Config::default(),
+        Some((path, Ok(c))) => {
+            out.push(good("config", format!("{} can be used", path.display())));
+            c
+        }
+        Some((_, Err(e))) => {
+            out.push(Check {
+                what: "config".into(),
+                finding: Finding::Broken,
+                reason: e.to_string(),
+                fix: Some("correct it there".into()),
+            });
+            Config::default()
+        }
+    };
+    out.extend(driver_checks(&config));
     for (program, package, why) in [
         ("ip", "iproute2", "makes bridges and taps"),
         ("nft", "nftables", "keeps guests apart and masquerades"),
@@ -56,7 +77,7 @@ pub fn checks(data_dir: Option<&Path>) -> Vec<Check> {
         });
     }
     out.push(kvm());
-    let dir = data_dir.map_or_else(datadir::default_path, Path::to_path_buf);
+    let dir = data_dir.map_or_else(cli::own_default, Path::to_path_buf);
     out.push(writable(&dir));
     out
 }
@@ -102,5 +123,28 @@ fn writable(dir: &Path) -> Check {
             reason: format!("{} cannot be written: {e}", dir.display()),
             fix: Some("name another --data-dir".into()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use drivers::Availability;
+
+    #[test]
+    fn without_root_every_fix_begins_with_sudo() {
+        let found = |usable, fix: Option<&str>| Availability { usable, reason: "r".into(), fix: fix.map(str::to_owned) };
+        for (found, fix) in [
+            (found(true, None), "sudo kilonova up"),
+            (found(false, Some("apt-get install x")), "sudo apt-get install x, then sudo kilonova up"),
+            (found(false, Some("run with sudo, or join the group libvirt")), "sudo kilonova up"),
+        ] {
+            let check = judge("libvirt", found, true);
+            assert_eq!((check.finding, check.fix.as_deref()), (Finding::Limited, Some(fix)));
+            assert!(check.reason.contains("need root"));
+        }
+        assert_eq!(judge("fake", found(true, None), false).finding, Finding::Good);
+        assert_eq!(judge("libvirt", found(false, Some("apt-get x")), false).fix.as_deref(), Some("apt-get x"));
     }
 }

@@ -63,12 +63,14 @@ fn actions() -> String {
     out
 }
 
-fn services() -> Vec<(&'static str, Vec<RouteInfo>)> {
+/// Every service and its routes.
+pub fn services() -> Vec<(&'static str, Vec<RouteInfo>)> {
     vec![
         ("compute", api::route_infos()),
         ("identity", identity::route_infos()),
         ("image", image::route_infos()),
         ("network", network::http::route_infos()),
+        ("placement", placement::http::route_infos()),
         ("kilonova", crate::audit::route_infos()),
     ]
 }
@@ -115,6 +117,7 @@ fn not_built() -> String {
         ("identity", pairs(identity::NOT_BUILT)),
         ("image", pairs(image::NOT_BUILT)),
         ("network", pairs(network::http::NOT_BUILT)),
+        ("placement", pairs(placement::http::NOT_BUILT)),
     ];
     for (service, routes) in lists {
         let _ = writeln!(out, "\n## {service}\n");

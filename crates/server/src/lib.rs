@@ -3,6 +3,7 @@
 //! `kilonova up` reads the configuration, opens the data directory and the database, puts the cloud together
 //! ([`cloud`]) and serves it on one listener. Nothing here knows what a server is.
 
+mod announce;
 pub mod audit;
 pub mod cloud;
 pub mod clouds_yaml;
@@ -11,5 +12,7 @@ pub mod datadir;
 pub mod doctor;
 pub mod documents;
 pub mod listener;
+pub mod owner;
 mod seed;
+pub mod tls;
 pub mod up;

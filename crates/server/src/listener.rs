@@ -17,8 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections served at once; further ones wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 8192;
-/// Time for a request's head, and between requests on one connection.
-const HEAD_TIME: Duration = Duration::from_secs(75);
 
 /// Certificates and key in PEM.
 pub struct Certificate {
@@ -26,14 +24,6 @@ pub struct Certificate {
     pub chain: String,
     /// Private key.
     pub key: String,
-}
-
-/// Makes a self-signed certificate for `names`.
-/// # Errors
-/// What the generator says.
-pub fn self_signed(names: Vec<String>) -> Result<Certificate, String> {
-    let made = rcgen::generate_simple_self_signed(names).map_err(|e| e.to_string())?;
-    Ok(Certificate { chain: made.cert.pem(), key: made.signing_key.serialize_pem() })
 }
 
 /// Reads a certificate and its key.
@@ -64,8 +54,15 @@ pub fn acceptor(certificate: &Certificate) -> Result<TlsAcceptor, String> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves `router` until `stop`, then waits a moment for what runs.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, stop: CancellationToken) {
+/// Serves `router` until `stop`, then waits a moment for what runs. `head_time` is the time for a request's head, and
+/// between requests on one connection.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    head_time: Duration,
+    stop: CancellationToken,
+) {
     // Links in answers say https where the client came over TLS.
     let scheme = if tls.is_some() { web::Scheme::Https } else { web::Scheme::Http };
     let router = router.layer(axum::Extension(scheme));
@@ -87,47 +84,98 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
                 continue;
             }
         };
-        let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+        let one = Connection { peer, router: router.clone(), head_time, stop: stop.clone() };
+        let tls = tls.clone();
         running.spawn(async move {
             let _place = place;
             let _ = stream.set_nodelay(true);
-            connection(stream, peer, tls, router, stop).await;
+            one.run(stream, tls).await;
         });
     }
     running.close();
     let _ = tokio::time::timeout(Duration::from_secs(3), running.wait()).await;
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, router: Router, stop: CancellationToken) {
-    match tls {
-        None => http(stream, router, stop).await,
-        Some(acceptor) => match tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, router, stop).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-        },
+/// First byte of a TLS handshake; no HTTP method begins with it.
+const HANDSHAKE: u8 = 0x16;
+/// Time for a TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// What a client hears that speaks in clear where TLS is meant.
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 49\r\nconnection: close\r\n\r\n\
+    This address speaks TLS only: use an https:// URL";
+
+/// One accepted connection.
+struct Connection {
+    peer: SocketAddr,
+    router: Router,
+    head_time: Duration,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        let Some(acceptor) = tls else { return self.http(stream).await };
+        let peer = self.peer;
+        let shaken = async {
+            let mut first = [0];
+            if stream.peek(&mut first).await.is_ok_and(|n| n == 1) && first[0] != HANDSHAKE {
+                refuse_clear(stream).await;
+                return None;
+            }
+            acceptor.accept(stream).await.inspect_err(|error| tracing::debug!(%peer, %error, "TLS handshake failed")).ok()
+        };
+        let stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            shaken = tokio::time::timeout(HANDSHAKE_TIME, shaken) => match shaken {
+                Ok(Some(stream)) => self.http(stream).await,
+                Ok(None) => {}
+                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            },
+        }
+    }
+
+    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
+        let service = TowerToHyperService::new(self.router);
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_time)
+            .max_buf_size(64 * 1024)
+            .pipeline_flush(true)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            biased;
+            r = connection.as_mut() => r,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %self.peer, %error, "connection ended");
+        }
     }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router, stop: CancellationToken) {
-    let service = TowerToHyperService::new(router);
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(64 * 1024)
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        r = connection.as_mut() => r,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+/// Says that TLS is meant. What was sent is read first, up to a head's size: closing on unread bytes would reset the
+/// connection, and the client would never see the words.
+async fn refuse_clear(mut stream: TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut head = vec![0; 16 * 1024];
+    let _ = stream.read(&mut head).await;
+    let _ = stream.write_all(SPEAK_TLS).await;
+    let _ = stream.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_refusal_has_the_length_it_says() {
+        let text = String::from_utf8_lossy(super::SPEAK_TLS);
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
     }
 }

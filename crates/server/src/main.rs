@@ -3,12 +3,26 @@
 
 use clap::{Parser, Subcommand};
 use cli::Target;
-use server::{doctor, documents, up};
+use server::owner::Owner;
+use server::{clouds_yaml, doctor, documents, up};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+const EXAMPLES: &str = "\
+Examples:
+  kilonova up                                # a cloud with the drivers found here
+  kilonova up --ephemeral --driver fake      # a simulated one that leaves nothing
+  eval \"$(kilonova env)\"                    # any OpenStack client works in this shell
+  kilonova launch debian.qcow2 --key ~/.ssh/id_ed25519.pub
+  kilonova why first";
+
 #[derive(Parser)]
-#[command(name = "kilonova", version, about = "OpenStack Nova rebuilt around its best idea, the compute driver")]
+#[command(
+    name = "kilonova",
+    version,
+    about = "OpenStack Nova rebuilt around its best idea, the compute driver",
+    after_help = EXAMPLES
+)]
 struct Program {
     #[command(flatten)]
     target: Target,
@@ -21,7 +35,21 @@ enum Command {
     /// Start a cloud and serve it until a signal.
     Up(up::Options),
     /// Look at this machine: which drivers can be used, what is missing, how to mend it.
-    Doctor,
+    Doctor {
+        /// Look at what this configuration file asks for.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Take the entry out of clouds.yaml again (used by `cargo xtask down --purge`).
+    #[command(hide = true)]
+    Forget {
+        /// Name of the entry.
+        #[arg(long, default_value = "kilonova")]
+        cloud_name: String,
+        /// `uid:gid:home` of the user whose clouds.yaml it is.
+        #[arg(long)]
+        owner: Option<String>,
+    },
     #[command(flatten)]
     Client(cli::Command),
     /// Write the generated documents (used by `cargo xtask codegen`).
@@ -48,7 +76,11 @@ fn main() -> ExitCode {
             logging();
             runtime().and_then(|r| r.block_on(up::run(&o)))
         }
-        Command::Doctor => cli::doctor(target.json, doctor::checks(target.data_dir.as_deref())).map_err(|e| e.to_string()),
+        Command::Doctor { config } => {
+            let checks = doctor::checks(target.data_dir.as_deref(), config.as_deref());
+            cli::doctor(target.json, checks).map_err(|e| e.to_string())
+        }
+        Command::Forget { cloud_name, owner } => forget(&cloud_name, owner.as_deref()),
         Command::Client(c) => {
             runtime().and_then(|r| r.block_on(cli::run(&target, c)).map_err(|e| e.to_string()))
         }
@@ -57,10 +89,22 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("kilonova: {message}");
+            if target.json {
+                eprintln!("{}", serde_json::json!({ "error": message }));
+            } else {
+                eprintln!("kilonova: {message}");
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+fn forget(cloud_name: &str, owner: Option<&str>) -> Result<(), String> {
+    let owner = owner.map_or_else(|| Ok(Owner::current()), Owner::parse)?;
+    let path = owner.clouds_yaml();
+    clouds_yaml::erase(&path, cloud_name).map_err(|e| format!("{}: {e}", path.display()))?;
+    owner.give(&path);
+    Ok(())
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {

@@ -1,17 +1,22 @@
-//! `kilonova up`: configuration, data directory, database, cloud, listener, and what the newcomer is told.
+//! `kilonova up`: configuration, data directory, database, cloud and listener, in the order in which a failure leaves
+//! nothing behind. What the newcomer is told is in [`crate::announce`].
 
-use crate::cloud::{Cloud, Ingredients};
-use crate::clouds_yaml::{self, Entry};
+use crate::announce::{self, Served};
+use crate::cloud::{Cloud, Ingredients, wires_ports};
+use crate::clouds_yaml;
 use crate::config::{ComputeHost, Config};
-use crate::datadir::{self, DataDir};
+use crate::datadir::DataDir;
 use crate::listener;
+use crate::owner::Owner;
+use crate::tls;
 use clap::Args;
-use cli::{CloudFile, Output, Style};
+use cli::{CloudFile, Output};
 use model::{Env, Secret};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::{SqliteMode, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +36,7 @@ pub struct Options {
     /// Use this driver only (may be given again), whatever else is found.
     #[arg(long)]
     pub driver: Vec<String>,
-    /// Address and port to serve on; port 0 takes a free one.
+    /// Address and port to serve on; port 0 takes a free one. Other addresses than loopback ones speak TLS only.
     #[arg(long)]
     pub listen: Option<SocketAddr>,
     /// Write one line of JSON to this file descriptor when the cloud serves.
@@ -43,6 +48,9 @@ pub struct Options {
     /// Leave clouds.yaml alone.
     #[arg(long)]
     pub no_clouds_yaml: bool,
+    /// Make the administrator's password again what the file admin-password says.
+    #[arg(long)]
+    pub reset_admin_password: bool,
     /// `uid:gid:home` of the user to whom clouds.yaml and the secrets belong, where root runs this for somebody.
     #[arg(long, hide = true)]
     pub owner: Option<String>,
@@ -51,37 +59,17 @@ pub struct Options {
     pub json: bool,
 }
 
-/// Who owns what is left in a home directory.
-struct Owner {
-    uid: nix::unistd::Uid,
-    gid: nix::unistd::Gid,
-    home: PathBuf,
-}
-
-impl Owner {
-    fn parse(text: &str) -> Result<Owner, String> {
-        let mut parts = text.splitn(3, ':');
-        let number = |p: Option<&str>| p.and_then(|p| p.parse::<u32>().ok());
-        match (number(parts.next()), number(parts.next()), parts.next()) {
-            (Some(uid), Some(gid), Some(home)) => {
-                Ok(Owner { uid: uid.into(), gid: gid.into(), home: PathBuf::from(home) })
-            }
-            _ => Err(format!("--owner {text}: use uid:gid:home")),
-        }
-    }
-    fn current() -> Owner {
-        let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
-        Owner { uid: nix::unistd::geteuid(), gid: nix::unistd::getegid(), home }
-    }
-    fn give(&self, path: &Path) {
-        if nix::unistd::geteuid().is_root() && path.exists() {
-            let _ = nix::unistd::chown(path, Some(self.uid), Some(self.gid));
-        }
-    }
+/// What is known before anything is touched.
+struct Plan {
+    config: Config,
+    /// Hosts of the configuration that need root, which we have not.
+    left_out: Vec<ComputeHost>,
+    owner: Owner,
+    ready: Option<File>,
 }
 
 /// The configuration: file, then flags, then what is found.
-fn configuration(o: &Options) -> Result<Config, String> {
+fn plan(o: &Options) -> Result<Plan, String> {
     let mut config = match &o.config {
         Some(path) => Config::read(path).map_err(|e| e.to_string())?,
         None => Config::default(),
@@ -96,7 +84,30 @@ fn configuration(o: &Options) -> Result<Config, String> {
         config.compute = found(&o.driver)?;
     }
     config.check().map_err(|e| e.to_string())?;
-    Ok(config)
+    config.check_drivers().map_err(|e| e.to_string())?;
+    clouds_yaml::check_name(&o.cloud_name)?;
+    let left_out = if nix::unistd::geteuid().is_root() { Vec::new() } else { without_root(&mut config)? };
+    Ok(Plan {
+        config,
+        left_out,
+        owner: o.owner.as_deref().map_or_else(|| Ok(Owner::current()), Owner::parse)?,
+        ready: o.ready_fd.map(descriptor).transpose()?,
+    })
+}
+
+/// Takes out the hosts that only root can run.
+fn without_root(config: &mut Config) -> Result<Vec<ComputeHost>, String> {
+    let (out, kept) = std::mem::take(&mut config.compute).into_iter().partition(wires_ports);
+    config.compute = kept;
+    let out: Vec<ComputeHost> = out;
+    if config.compute.is_empty() {
+        let names: Vec<String> = out.iter().map(|c| format!("{} ({})", c.name, c.driver)).collect();
+        return Err(format!(
+            "{} needs root for its guests' networks: run it with sudo, or add --driver fake for simulated hosts",
+            names.join(", ")
+        ));
+    }
+    Ok(out)
 }
 
 /// Hosts by what is found: libvirt if it is usable, else simulated ones; or exactly the drivers named.
@@ -117,13 +128,11 @@ fn found(named: &[String]) -> Result<Vec<ComputeHost>, String> {
     libvirt.insert("virt_type".into(), "qemu".into());
     let options = |driver: &str| if driver == "libvirt" { libvirt.clone() } else { toml::Table::new() };
     if !named.is_empty() {
-        return named
-            .iter()
-            .map(|d| {
-                drivers::find(d).map_err(|e| e.to_string())?;
-                Ok(entry(d, if d == "libvirt" { machine.clone() } else { format!("{d}-1") }, options(d)))
-            })
-            .collect();
+        let host = |d: &String| {
+            drivers::find(d).map_err(|e| e.to_string())?;
+            Ok(entry(d, if d == "libvirt" { machine.clone() } else { format!("{d}-1") }, options(d)))
+        };
+        return named.iter().map(host).collect();
     }
     let json = serde_json::to_value(&libvirt).map_err(|e| e.to_string())?;
     let usable = drivers::find("libvirt").is_ok_and(|row| (row.probe)(&json).usable);
@@ -134,60 +143,84 @@ fn found(named: &[String]) -> Result<Vec<ComputeHost>, String> {
     }
 }
 
+/// The parent's descriptor, as one of our own. Before anything else: a cloud whose parent waits in vain is worse than
+/// none.
+fn descriptor(fd: i32) -> Result<File, String> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let opened = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}"));
+    opened.or_else(|e| {
+        if e.kind() == std::io::ErrorKind::NotFound {
+            return Err(format!("--ready-fd {fd}: the parent has not opened it"));
+        }
+        // A socket, or a pipe of another user (of root, who started us as somebody else), cannot be opened anew.
+        let copy = pidfd_open(getpid(), PidfdFlags::empty()).and_then(|me| pidfd_getfd(me, fd, PidfdGetfdFlags::empty()));
+        copy.map(File::from).map_err(|_| format!("--ready-fd {fd}: cannot be written to: {e}"))
+    })
+}
+
+/// As many descriptors as this process may have: every connection and every console is one.
+fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let wanted = hard.min(1 << 16);
+        if soft < wanted {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
+        }
+    }
+}
+
 /// Opens the database that the configuration names.
 fn open_store(config: &Config, data: &DataDir, ephemeral: bool) -> Result<Store, String> {
-    let opened = if config.database != "sqlite" {
-        Store::open_postgres(&config.database, config.database_connections)
-    } else if ephemeral {
-        Store::open_memory(SqliteMode::Threaded)
-    } else {
-        Store::open_sqlite(&data.join("kilonova.db"), SqliteMode::Threaded)
-    };
-    opened.map_err(|e| format!("database: {e}"))
+    if config.database != "sqlite" {
+        let opened = Store::open_postgres(&config.database, config.database_connections);
+        return opened.map_err(|e| format!("database: {e}; look at `database` in the configuration, and whether it runs"));
+    }
+    let path = data.join("kilonova.db");
+    let opened =
+        if ephemeral { Store::open_memory(SqliteMode::Threaded) } else { Store::open_sqlite(&path, SqliteMode::Threaded) };
+    opened.map_err(|e| format!("database {}: {e}", path.display()))
 }
 
-/// Certificate of the listener, for addresses that are not loopback.
-fn certificate(config: &Config, data: &DataDir) -> Result<Option<(tokio_rustls::TlsAcceptor, PathBuf)>, String> {
-    let named = match (&config.tls.certificate, &config.tls.key) {
-        (Some(c), Some(k)) => Some((c.clone(), k.clone())),
-        (None, None) => None,
-        _ => return Err("[tls] needs both certificate and key".into()),
+/// The data directory, once nobody else has it and its address is ours.
+async fn own(o: &Options, config: &Config, env: &Env) -> Result<(DataDir, TcpListener), String> {
+    let path = match (&o.data_dir, o.ephemeral) {
+        (_, true) => std::env::temp_dir().join(format!("kilonova-{}", env.uuid().simple())),
+        (Some(p), false) => p.clone(),
+        (None, false) => cli::own_default(),
     };
-    if config.listen.ip().is_loopback() && named.is_none() {
-        return Ok(None);
-    }
-    let (chain, key) = named.unwrap_or_else(|| (data.join("tls-certificate.pem"), data.join("tls-key.pem")));
-    if !chain.exists() && config.tls.certificate.is_none() {
-        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), config.listen.ip().to_string()];
-        names.extend(nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok()));
-        let made = listener::self_signed(names)?;
-        let write = |p: &Path, t: &str| clouds_yaml::private(p, t).map_err(|e| format!("{}: {e}", p.display()));
-        write(&key, &made.key)?;
-        write(&chain, &made.chain)?;
-    }
-    let acceptor = listener::acceptor(&listener::read_certificate(&chain, &key)?)?;
-    Ok(Some((acceptor, chain)))
+    let open = || DataDir::open(&path, o.ephemeral).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => format!("{}: {e}; name another --data-dir", path.display()),
+        std::io::ErrorKind::Other => e.to_string(),
+        _ => format!("{}: {e}", path.display()),
+    });
+    // Who starts a cloud twice shall hear that, not that its port is taken; who has a wrong address leaves no directory.
+    let early = if path.exists() { Some(open()?) } else { None };
+    let socket = TcpListener::bind(config.listen).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => format!("cannot listen on {}: {e}; use another --listen (port 0 takes a free one)", config.listen),
+        _ => format!("cannot listen on {}: {e}", config.listen),
+    })?;
+    Ok((early.map_or_else(open, Ok)?, socket))
 }
 
-/// Serves until a signal.
+/// Serves until a signal. To be run on the program's main thread and not on a worker: what it reads and writes before
+/// the cloud serves holds nobody up.
 /// # Errors
 /// What kept it from starting, for people.
 pub async fn run(o: &Options) -> Result<(), String> {
     let started = Instant::now();
-    let config = configuration(o)?;
+    let Plan { config, left_out, owner, ready } = plan(o)?;
+    raise_descriptors();
     let env = Env::system();
-    let path = match (&o.data_dir, o.ephemeral) {
-        (_, true) => std::env::temp_dir().join(format!("kilonova-{}", env.uuid().simple())),
-        (Some(p), false) => p.clone(),
-        (None, false) => datadir::default_path(),
-    };
-    let data = DataDir::open(&path, o.ephemeral).map_err(|e| format!("{}: {e}", path.display()))?;
-    let owner = o.owner.as_deref().map_or_else(|| Ok(Owner::current()), Owner::parse)?;
-    let password = data.secret("admin-password", &env.random).map_err(|e| format!("admin-password: {e}"))?;
-    let tls = certificate(&config, &data)?;
-    let store = open_store(&config, &data, o.ephemeral)?;
-    let socket = TcpListener::bind(config.listen).await.map_err(|e| format!("cannot listen on {}: {e}", config.listen))?;
+    let (mut data, socket) = own(o, &config, &env).await?;
     let address = socket.local_addr().map_err(|e| e.to_string())?;
+    let known = config.database == "sqlite" && data.join("kilonova.db").exists();
+    let (password, made) = data.secret("admin-password", &env.random).map_err(|e| format!("admin-password: {e}"))?;
+    let tls = tls::prepare(&config, &data)?;
+    let store = open_store(&config, &data, o.ephemeral)?;
+    // A database elsewhere remembers this password from its first moment.
+    if config.database != "sqlite" {
+        data.keep();
+    }
     let cloud = Cloud::start(Ingredients {
         config: &config,
         data: data.path(),
@@ -199,9 +232,14 @@ pub async fn run(o: &Options) -> Result<(), String> {
     })
     .await
     .map_err(|e| e.to_string())?;
+    data.keep();
+    // Whoever removes the file means a new password; the directory's owner may.
+    if o.reset_admin_password || (made && known) {
+        cloud.identity.reset_password("admin", &Secret::new(password.clone())).await.map_err(|e| format!("admin-password: {e}"))?;
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     let origin = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", reachable(address)));
-    let (acceptor, ca) = tls.map_or((None, None), |(a, c)| (Some(a), Some(c)));
+    let (acceptor, ca) = tls.map_or((None, None), |t| (Some(t.acceptor), t.ca));
     let file = CloudFile {
         auth_url: format!("{}/identity/v3", origin.trim_end_matches('/')),
         region: config.region.clone(),
@@ -209,97 +247,28 @@ pub async fn run(o: &Options) -> Result<(), String> {
         pid: std::process::id(),
     };
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener::serve(socket, acceptor, cloud.router.clone(), stop.clone()));
-    announce(o, &config, &data, &file, &password, &owner, started)?;
-    until_signal().await;
+    let head_time = Duration::from_secs(config.header_seconds);
+    let serving = tokio::spawn(listener::serve(socket, acceptor, cloud.router.clone(), head_time, stop.clone()));
+    let served = Served { options: o, config: &config, left_out: &left_out, data: data.path(), file: &file, owner: &owner, started };
+    let told = announce::tell(&served, &password, ready);
+    if told.is_ok() {
+        until_signal().await;
+        Output::new(o.json).note("kilonova stops; its guests go on");
+    }
     stop.cancel();
     let _ = serving.await;
     cloud.stop().await;
     let _ = std::fs::remove_file(data.join("cloud.json"));
-    Ok(())
+    told
 }
 
 /// An address that a client on this machine can dial.
 fn reachable(address: SocketAddr) -> String {
-    if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() }
-}
-
-/// Writes what clients need, then says it.
-fn announce(
-    o: &Options,
-    config: &Config,
-    data: &DataDir,
-    file: &CloudFile,
-    password: &str,
-    owner: &Owner,
-    started: Instant,
-) -> Result<(), String> {
-    let text = serde_json::to_string(file).map_err(|e| e.to_string())?;
-    let json = data.join("cloud.json");
-    clouds_yaml::private(&json, &text).map_err(|e| format!("{}: {e}", json.display()))?;
-    for f in [data.path().to_path_buf(), json, data.join("admin-password")] {
-        owner.give(&f);
+    match address {
+        SocketAddr::V4(a) if a.ip().is_unspecified() => format!("127.0.0.1:{}", a.port()),
+        SocketAddr::V6(a) if a.ip().is_unspecified() => format!("[::1]:{}", a.port()),
+        other => other.to_string(),
     }
-    let out = Output::new(o.json);
-    if !o.ephemeral && !o.no_clouds_yaml {
-        let path = owner.home.join(".config/openstack/clouds.yaml");
-        let entry = Entry {
-            name: &o.cloud_name,
-            auth_url: &file.auth_url,
-            password,
-            region: &file.region,
-            ca: file.ca.as_deref(),
-        };
-        match clouds_yaml::write(&path, &entry) {
-            Ok(_) => {
-                for p in [path.parent().and_then(Path::parent), path.parent(), Some(path.as_path())].into_iter().flatten() {
-                    owner.give(p);
-                }
-            }
-            Err(e) => out.note(format_args!("clouds.yaml was not changed: {e}")),
-        }
-    }
-    if o.json {
-        out.json(&serde_json::json!({"auth_url": file.auth_url, "data_dir": data.path(), "pid": file.pid}));
-    } else {
-        banner(&out, o, config, data, file, started);
-    }
-    if let Some(fd) = o.ready_fd {
-        tell(fd, &text)?;
-    }
-    Ok(())
-}
-
-fn banner(out: &Output, o: &Options, config: &Config, data: &DataDir, file: &CloudFile, started: Instant) {
-    out.line(format_args!("kilonova serves {} after {} ms", file.auth_url, started.elapsed().as_millis()));
-    out.line(format_args!("data in {}{}", data.path().display(), if o.ephemeral { " (ephemeral)" } else { "" }));
-    let rows = crate::doctor::driver_checks(config)
-        .into_iter()
-        .map(|c| {
-            let (style, word) = if c.finding == cli::Finding::Good { (Style::Good, "usable") } else { (Style::Warn, "no") };
-            vec![c.what, out.paint(style, word), c.reason, c.fix.unwrap_or_default()]
-        })
-        .collect();
-    out.table(&["driver", "here", "found", "to mend"], rows);
-    let hosts: Vec<String> = config.compute.iter().map(|c| format!("{} ({})", c.name, c.driver)).collect();
-    out.line(format_args!("hosts: {}", hosts.join(", ")));
-    let dir = data.path().display();
-    out.line("next:");
-    if o.ephemeral || o.no_clouds_yaml {
-        out.line(format_args!("  eval \"$(kilonova env --data-dir {dir})\""));
-    } else {
-        out.line(format_args!("  export OS_CLOUD={}              # or: eval \"$(kilonova env --data-dir {dir})\"", o.cloud_name));
-    }
-    out.line("  openstack server list");
-    out.line(format_args!("  kilonova launch IMAGE --data-dir {dir}"));
-}
-
-/// One line to a descriptor that the parent holds.
-fn tell(fd: i32, text: &str) -> Result<(), String> {
-    // Opened anew through /proc, so that no descriptor number is taken on trust.
-    let path = format!("/proc/self/fd/{fd}");
-    let mut file = std::fs::OpenOptions::new().write(true).open(&path).map_err(|e| format!("--ready-fd {fd}: {e}"))?;
-    std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes()).map_err(|e| format!("--ready-fd {fd}: {e}"))
 }
 
 async fn until_signal() {
@@ -310,4 +279,10 @@ async fn until_signal() {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
+}
+
+/// The path of the running program as it was called, where a shell would not find it by its name.
+pub(crate) fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if Path::new(&called).components().count() > 1 { called } else { "kilonova".into() }
 }
