@@ -9,8 +9,9 @@ pub(crate) const VERSION_CHAIN: &str = "layout_2";
 /// Sets of constants. Named once: a set in a rule is one more of the table, and the kernel looks through all of them
 /// for each rule that brings one.
 const CONSTANTS: [(&str, &str, &str); 7] = [
-    ("with_ports", "inet_proto", "udp, udplite, sctp, dccp"),
-    ("tracked", "inet_proto", "tcp, udp, udplite, sctp, dccp, icmp, ipv6-icmp"),
+    // Protocols by number: their names are in /etc/protocols, which a small system does not have.
+    ("with_ports", "inet_proto", "17, 136, 132, 33"),
+    ("tracked", "inet_proto", "6, 17, 136, 132, 33, 1, 58"),
     ("errors", "icmp_type", "destination-unreachable, time-exceeded, parameter-problem"),
     ("errors6", "icmpv6_type", "destination-unreachable, packet-too-big, time-exceeded, parameter-problem"),
     ("asks6", "icmpv6_type", "nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report"),

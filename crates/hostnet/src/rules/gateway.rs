@@ -19,13 +19,13 @@ pub(crate) fn gateway<'a>(plans: impl Iterator<Item = &'a NetPlan>) -> String {
     let _ = writeln!(out, "set routed {{ type ifname; elements = {{ {names} }}; }}");
 
     let _ = writeln!(out, "chain input {{\ntype filter hook input priority -10; policy accept;");
-    let _ = writeln!(out, "iifname != @routed accept\nct state established,related accept\nmeta l4proto icmp accept");
+    let _ = writeln!(out, "iifname != @routed accept\nct state established,related accept\nmeta l4proto 1 accept");
     for plan in &plans {
         for gateway in &plan.gateways {
             let told = plan.subnets.iter().any(|s| s.dns.contains(&IpAddr::V4(gateway.addr())));
             if told {
                 let rule =
-                    format!("iifname \"{}\" ip daddr {} meta l4proto {{ tcp, udp }}", plan.bridge, gateway.addr());
+                    format!("iifname \"{}\" ip daddr {} meta l4proto {{ 6, 17 }}", plan.bridge, gateway.addr());
                 let _ = writeln!(out, "{rule} th dport 53 accept");
             }
         }
