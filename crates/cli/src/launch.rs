@@ -144,7 +144,7 @@ async fn image(out: &Output, cloud: &Cloud, name: &str) -> Result<Uuid, Error> {
         other => return Err(local(format!("{name}: the ending {:?} names no image format; use .qcow2, .raw, .img or .iso", other.unwrap_or("")))),
     };
     let title = path.file_stem().and_then(|s| s.to_str()).unwrap_or("image").to_owned();
-    if let Some(id) = by_name(&title) {
+    if let Some(id) = by_name(&title).filter(|id| images.iter().any(|i| i.id == *id && i.status == "active")) {
         out.note(format_args!("the cloud has an image {title:?} already; it is used, {name} is not uploaded again"));
         return Ok(id);
     }

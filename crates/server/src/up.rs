@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use store::{SqliteMode, Store};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Options of `kilonova up`.
@@ -209,6 +210,8 @@ async fn own(o: &Options, config: &Config, env: &Env) -> Result<(DataDir, TcpLis
 pub async fn run(o: &Options) -> Result<(), String> {
     let started = Instant::now();
     let Plan { config, left_out, owner, ready } = plan(o)?;
+    // A signal during the start is remembered, and ends the cloud in order once it stands.
+    let mut signals = Signals::listen().map_err(|e| format!("signals: {e}"))?;
     raise_descriptors();
     let env = Env::system();
     let (mut data, socket) = own(o, &config, &env).await?;
@@ -252,8 +255,8 @@ pub async fn run(o: &Options) -> Result<(), String> {
     let served = Served { options: o, config: &config, left_out: &left_out, data: data.path(), file: &file, owner: &owner, started };
     let told = announce::tell(&served, &password, ready);
     if told.is_ok() {
-        until_signal().await;
-        Output::new(o.json).note("kilonova stops; its guests go on");
+        signals.first().await;
+        Output::new(o.json).note("kilonova stops");
     }
     stop.cancel();
     let _ = serving.await;
@@ -271,13 +274,22 @@ fn reachable(address: SocketAddr) -> String {
     }
 }
 
-async fn until_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
-    tokio::select! {
-        biased;
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// What ends a cloud: `kill`, Ctrl-C, the terminal closed.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        let [term, int, hang_up] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Signals([term?, int?, hang_up?]))
+    }
+    async fn first(&mut self) {
+        let [term, int, hang_up] = &mut self.0;
+        tokio::select! {
+            biased;
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            _ = hang_up.recv() => {}
+        }
     }
 }
 

@@ -120,3 +120,39 @@ fn a_shell_evaluates_what_env_prints() {
     let stale = Said::from(place.bare(&["status", "--data-dir"]).arg(&data).output().unwrap());
     stale.refused(&["does not answer", "kilonova up"]);
 }
+
+#[test]
+fn what_root_leaves_in_a_home_belongs_to_whom_it_was_said() {
+    use std::os::unix::fs::MetadataExt;
+    let place = Place::new();
+    let home = place.path("theirs");
+    fs::create_dir(&home).unwrap();
+    // Only root can give files away; anybody else names themselves.
+    let (uid, gid) = if nix::unistd::geteuid().is_root() {
+        (65534, 65534)
+    } else {
+        (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    };
+    let owner = format!("{uid}:{gid}:{}", home.display());
+    let up = place.up(&["--driver", "fake", "--owner", &owner]);
+    let data = place.data();
+    let yaml = home.join(".config/openstack/clouds.yaml");
+    for path in [&yaml, &home.join(".config/openstack"), &data.join("admin-password"), &data.join("cloud.json"), &data] {
+        let m = fs::metadata(path).unwrap();
+        assert_eq!((m.uid(), m.gid()), (uid, gid), "{}", path.display());
+    }
+    assert!(!place.clouds_yaml().exists());
+    up.stop();
+    place.run(&["forget", "--owner", &owner]).good();
+    assert!(!yaml.exists(), "it had no other entry");
+}
+
+#[test]
+fn a_home_that_was_chosen_is_meant_even_behind_sudo() {
+    let place = Place::new();
+    let mut c = place.bare(&["up", "--driver", "fake", "--listen", "127.0.0.1:0", "--data-dir"]);
+    let mut child = c.arg(place.data()).env("SUDO_UID", "0").stdout(std::process::Stdio::null()).spawn().unwrap();
+    crate::place::until("the entry", || place.clouds_yaml().exists().then_some(()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
