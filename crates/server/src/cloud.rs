@@ -241,7 +241,11 @@ fn router(
         placement: placement.clone(),
         conductor: conductor.clone(),
     };
-    let api = api::Api::new(parts, api::Options { quota: i.config.quota.clone(), ..api::Options::default() });
+    let api = api::Api::new(parts, api::Options {
+        quota: i.config.quota.clone(),
+        public_origin: i.config.public_url.clone(),
+        ..api::Options::default()
+    });
     let auth = web::authenticate_layer(Arc::new(identity.clone()), i.env.random.clone());
     let services = [
         ("/identity", identity::router(identity.clone())),

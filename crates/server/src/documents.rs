@@ -125,6 +125,10 @@ fn not_built() -> String {
             let _ = writeln!(out, "- `{r}`");
         }
     }
+    out.push_str("\n# Built, and less than the original\n\n");
+    for (what, how) in api::WEAKER {
+        let _ = writeln!(out, "- {what}: {how}");
+    }
     out
 }
 
