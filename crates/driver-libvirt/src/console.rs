@@ -25,7 +25,10 @@ impl Console for Libvirt {
         }
         let client = host.client()?;
         let (domain, _) = host.must_find(&client, instance).await?;
-        if !matches!(client.state(&domain).await.map_err(from_rpc)?, State::Running | State::Paused | State::ShuttingDown) {
+        if !matches!(
+            client.state(&domain).await.map_err(from_rpc)?,
+            State::Running | State::Paused | State::ShuttingDown
+        ) {
             return Err(wrong_state("looked at", "off"));
         }
         match kind {

@@ -62,7 +62,8 @@ fn last_lines(bytes: &[u8], n: u32) -> &[u8] {
         return &[];
     }
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let start = body.iter().enumerate().rev().filter(|(_, b)| **b == b'\n').nth(n as usize - 1).map_or(0, |(at, _)| at + 1);
+    let start =
+        body.iter().enumerate().rev().filter(|(_, b)| **b == b'\n').nth(n as usize - 1).map_or(0, |(at, _)| at + 1);
     &bytes[start..]
 }
 

@@ -104,7 +104,8 @@ pub(crate) async fn make_dir(path: &Path) -> Result<()> {
 pub(crate) async fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let part = path.with_extension("part");
     let failed = |e: std::io::Error| io("writing a file", &e);
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).await.map_err(failed)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).await.map_err(failed)?;
     tokio::io::AsyncWriteExt::write_all(&mut file, bytes).await.map_err(failed)?;
     file.sync_all().await.map_err(failed)?;
     fs::rename(&part, path).await.map_err(failed)
@@ -156,7 +157,8 @@ pub(crate) async fn make(host: &Host, spec: &InstanceSpec, dir: &Path, op: &Op) 
     }
     let layout =
         Layout { image: Some(image.id), disks, kernel: spec.kernel.is_some(), ramdisk: spec.ramdisk.is_some() };
-    let json = serde_json::to_vec(&layout).map_err(|e| Error::internal("the record of the guest's disks was not made", e))?;
+    let json =
+        serde_json::to_vec(&layout).map_err(|e| Error::internal("the record of the guest's disks was not made", e))?;
     write_private(&dir.join(RECORD), &json).await?;
     Ok(layout)
 }
@@ -202,7 +204,8 @@ async fn root(host: &Host, spec: &InstanceSpec, base: &Base, dir: &Path, op: &Op
 /// Makes a file of `size` bytes that holds none yet and that only its owner reads; helper programs keep its mode.
 pub(crate) async fn sparse(path: &Path, size: u64) -> Result<()> {
     let failed = |e: std::io::Error| io("making a disk", &e);
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).await.map_err(failed)?;
+    let file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).await.map_err(failed)?;
     file.set_len(size).await.map_err(failed)
 }
 

@@ -285,7 +285,11 @@ mod tests {
         let disk = |role, format| Disk { role, format, base: None };
         Layout {
             image: None,
-            disks: vec![disk(Role::Root, Format::Qcow2), disk(Role::Swap, Format::Raw), disk(Role::Config, Format::Raw)],
+            disks: vec![
+                disk(Role::Root, Format::Qcow2),
+                disk(Role::Swap, Format::Raw),
+                disk(Role::Config, Format::Raw),
+            ],
             kernel,
             ramdisk: kernel,
         }
@@ -312,15 +316,19 @@ mod tests {
         let x = xml(&s, &Options::new(VirtType::Qemu), false);
         let d = roxmltree::Document::parse(&x).unwrap();
         assert_eq!(d.descendants().filter(|n| n.has_tag_name("disk")).count(), 3);
-        let targets: Vec<_> =
-            d.descendants().filter(|n| n.has_tag_name("target")).filter_map(|n| n.attribute("bus").zip(n.attribute("dev"))).collect();
+        let targets: Vec<_> = d
+            .descendants()
+            .filter(|n| n.has_tag_name("target"))
+            .filter_map(|n| n.attribute("bus").zip(n.attribute("dev")))
+            .collect();
         assert_eq!(targets, [("virtio", "vda"), ("virtio", "vdb"), ("scsi", "sda")]);
         let meta = parse_meta(&x).unwrap();
         assert_eq!(
             meta,
             Meta { host: "h'1".into(), generation: 3, project: "p".into(), root_device: Some("/dev/vda".into()) }
         );
-        let name = d.descendants().find(|n| n.tag_name().namespace() == Some(NAMESPACE) && n.tag_name().name() == "name");
+        let name =
+            d.descendants().find(|n| n.tag_name().namespace() == Some(NAMESPACE) && n.tag_name().name() == "name");
         assert_eq!(name.unwrap().text().unwrap(), s.name);
         assert!(x.contains("<tcg>") && x.contains("<listen type='none'/>") && x.contains("managed='no'"));
         assert_eq!(interface_macs(&x).get("tap00000000-00").unwrap(), "fa:16:3e:00:00:01");
@@ -345,7 +353,9 @@ mod tests {
         let mut options = Options::new(VirtType::Qemu);
         options.vnc = false;
         let x = xml(&s, &options, false);
-        assert!(!x.contains("<interface") && !x.contains("cdrom") && x.contains("<readonly/>") && !x.contains("<graphics"));
+        assert!(
+            !x.contains("<interface") && !x.contains("cdrom") && x.contains("<readonly/>") && !x.contains("<graphics")
+        );
     }
 
     proptest! {

@@ -19,7 +19,9 @@ pub(crate) fn from_rpc(e: rpc::Error) -> Error {
 }
 
 fn remote(number: i32, text: &str) -> (ErrorKind, &'static str) {
-    if text.contains("No space left") || text.contains("Cannot allocate memory") || text.contains("cannot set up guest memory")
+    if text.contains("No space left")
+        || text.contains("Cannot allocate memory")
+        || text.contains("cannot set up guest memory")
     {
         return (ErrorKind::NoCapacity, "the host has no room for the guest");
     }

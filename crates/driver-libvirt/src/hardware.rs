@@ -127,7 +127,8 @@ impl Hardware {
             None | Some("x86_64") => {}
             Some(other) => return Err(unsupported("hw_architecture", other)),
         }
-        let yes = |v: Option<&str>| v.is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "yes" | "true" | "1" | "on"));
+        let yes =
+            |v: Option<&str>| v.is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "yes" | "true" | "1" | "on"));
         Ok(Hardware {
             machine,
             disk_bus,
@@ -150,7 +151,9 @@ impl Hardware {
 pub(crate) fn vif_model(word: Option<&str>) -> Result<&'static str> {
     match word {
         None => Ok("virtio"),
-        Some(w) => VIF_MODELS.iter().find(|(m, _)| *m == w).map(|(m, _)| *m).ok_or_else(|| unsupported("hw_vif_model", w)),
+        Some(w) => {
+            VIF_MODELS.iter().find(|(m, _)| *m == w).map(|(m, _)| *m).ok_or_else(|| unsupported("hw_vif_model", w))
+        }
     }
 }
 
@@ -180,10 +183,16 @@ pub(crate) fn check(spec: &InstanceSpec) -> Result<()> {
     }
     for nic in &spec.nics {
         if !is_mac(&nic.mac) {
-            return Err(Error::new(ErrorKind::InvalidSpec, format!("port {}: the MAC address is not one", nic.port_id)));
+            return Err(Error::new(
+                ErrorKind::InvalidSpec,
+                format!("port {}: the MAC address is not one", nic.port_id),
+            ));
         }
         if !nic.device.is_empty() && (nic.device.len() > 15 || !crate::options::is_word(&nic.device)) {
-            return Err(Error::new(ErrorKind::InvalidSpec, format!("port {}: the device name is not one", nic.port_id)));
+            return Err(Error::new(
+                ErrorKind::InvalidSpec,
+                format!("port {}: the device name is not one", nic.port_id),
+            ));
         }
         vif_model(nic.model.as_deref())?;
     }
@@ -196,7 +205,8 @@ pub(crate) fn check(spec: &InstanceSpec) -> Result<()> {
 /// `InvalidSpec`, naming both.
 pub(crate) fn fits(virtual_size: u64, root_gib: u64) -> Result<()> {
     if root_gib > 0 && virtual_size > root_gib.saturating_mul(1 << 30) {
-        let message = format!("the image's disk of {virtual_size} bytes is larger than the flavor's root disk of {root_gib} GiB");
+        let message =
+            format!("the image's disk of {virtual_size} bytes is larger than the flavor's root disk of {root_gib} GiB");
         return Err(Error::new(ErrorKind::InvalidSpec, message));
     }
     Ok(())

@@ -102,7 +102,12 @@ pub(crate) fn stored_as(format: DiskFormat) -> Result<&'static str> {
 }
 
 async fn fetch(
-    host: &Host, image: &ImageRef, (stored, format): (&str, Format), root_gib: u64, path: &Path, op: &Op,
+    host: &Host,
+    image: &ImageRef,
+    (stored, format): (&str, Format),
+    root_gib: u64,
+    path: &Path,
+    op: &Op,
 ) -> Result<()> {
     let stream = host.context.images.open(image.id).await?;
     if stream.format != image.disk_format {
@@ -171,8 +176,14 @@ async fn download(image: &ImageRef, mut stream: ImageStream, part: &Path, op: &O
     let refused = |e: imagefmt::Refusal| Error::new(ErrorKind::InvalidSpec, format!("image {}: {e}", image.id));
     let mut inspector = Inspector::new(image.disk_format);
     let failed = |e: std::io::Error| io("storing an image", &e);
-    let mut file =
-        tokio::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part).await.map_err(failed)?;
+    let mut file = tokio::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(part)
+        .await
+        .map_err(failed)?;
     let mut digest = Digester::of(image, stream.local.is_some());
     let mut buffer = vec![0u8; CHUNK];
     let (mut done, mut reported) = (0u64, 0u64);

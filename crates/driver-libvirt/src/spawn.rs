@@ -81,7 +81,11 @@ async fn build(host: &Host, client: &Client, spec: &InstanceSpec, hardware: &Har
 
 /// Defines the domain of `spec`, or defines it anew.
 pub(crate) async fn define(
-    host: &Host, client: &Client, spec: &InstanceSpec, hardware: &Hardware, layout: &Layout,
+    host: &Host,
+    client: &Client,
+    spec: &InstanceSpec,
+    hardware: &Hardware,
+    layout: &Layout,
 ) -> Result<Domain> {
     let dir = disks::dir_of(host, spec.id);
     let name = name_for(client, spec.id).await?;

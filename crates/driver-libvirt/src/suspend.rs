@@ -37,7 +37,9 @@ impl Suspend for Libvirt {
                 PowerState::Shutdown | PowerState::Crashed | PowerState::NoState => {
                     power::start_anew(&host, &client, spec, op).await?;
                 }
-                PowerState::Suspended | PowerState::Paused | PowerState::Running => spawn::run(&client, &domain).await?,
+                PowerState::Suspended | PowerState::Paused | PowerState::Running => {
+                    spawn::run(&client, &domain).await?
+                }
             }
             list::get(&host, spec.id).await
         };

@@ -1,7 +1,7 @@
 //! The kit that every driver runs, on a real libvirtd whose daemon stops and starts in the middle of it.
 //! Needs `lab/libvirt/up hv2` and `lab/guest-image/make`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod lab;
 
@@ -81,12 +81,8 @@ async fn conforms(name: &str, shape: fn(&mut Options)) {
     let mut options = lab::options();
     options.uri = format!("qemu+unix:///system?socket={}", socket.display());
     shape(&mut options);
-    let ground = Arc::new(RealHost {
-        socket,
-        uri: options.uri.clone(),
-        dir: dir.path().to_owned(),
-        taps: Mutex::default(),
-    });
+    let ground =
+        Arc::new(RealHost { socket, uri: options.uri.clone(), dir: dir.path().to_owned(), taps: Mutex::default() });
     let seed = Uuid::new_v4().as_u128();
     let mut lab = Lab::new(&format!("{name}-{seed:x}"), dir.path().to_owned(), Clock::system(), ground, seed);
     lab.netns = netns_of(MORTAL_HOST);

@@ -1,6 +1,6 @@
 //! A real guest through every verb and facet. Needs `lab/libvirt/up hv1` and `lab/guest-image/make`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod lab;
 
@@ -142,7 +142,10 @@ async fn vnc(lab: &Lab, id: Uuid) {
 
 async fn diagnostics(lab: &Lab, id: Uuid) {
     let report = lab.driver.as_diagnostics().unwrap().diagnostics(id).await.unwrap();
-    assert_eq!((report.state.as_str(), report.driver.as_str(), report.hypervisor.as_str()), ("running", "libvirt", "qemu"));
+    assert_eq!(
+        (report.state.as_str(), report.driver.as_str(), report.hypervisor.as_str()),
+        ("running", "libvirt", "qemu")
+    );
     assert_eq!((report.memory_max_mib, report.cpu_time_ns.len(), report.config_drive), (128, 1, true));
     assert_eq!(report.nics[0].mac, "fa:16:3e:12:34:56");
     assert!(report.nics[0].tx_packets > 0, "{report:?}");

@@ -1,6 +1,6 @@
 //! The daemon goes and comes; the driver stays. A relay before the real daemon plays its absence.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod lab;
 
@@ -56,7 +56,10 @@ async fn the_driver_outlives_the_daemon() {
     assert_eq!(lab.driver.list().await.unwrap_err().kind, ErrorKind::Unreachable);
     let s = spec(lab.images.add(DiskFormat::Qcow2, &guest_file("disk.qcow2")));
     assert_eq!(lab.driver.spawn(&s, &op()).await.unwrap_err().kind, ErrorKind::Unreachable);
-    assert_eq!(lab.driver.destroy(s.id, DestroyMode::Everything, &op()).await.unwrap_err().kind, ErrorKind::Unreachable);
+    assert_eq!(
+        lab.driver.destroy(s.id, DestroyMode::Everything, &op()).await.unwrap_err().kind,
+        ErrorKind::Unreachable
+    );
     wait_event(&mut events, Uuid::nil(), EventKind::Disconnected).await;
 
     for _ in 0..2 {

@@ -1,6 +1,6 @@
 //! What goes wrong leaves nothing: on a real daemon, without booting a guest.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod lab;
 
@@ -110,7 +110,12 @@ async fn the_absent_and_foreign() {
     }
     let nodes = lab.driver.nodes().await.unwrap();
     assert_eq!(nodes.len(), 1);
-    assert!(nodes[0].vcpus > 0 && nodes[0].memory_mib > 0 && nodes[0].disk_gib > 0 && nodes[0].hypervisor_version > 7_000_000);
+    assert!(
+        nodes[0].vcpus > 0
+            && nodes[0].memory_mib > 0
+            && nodes[0].disk_gib > 0
+            && nodes[0].hypervisor_version > 7_000_000
+    );
     assert!(nodes[0].cpu_info["topology"]["cores"].as_u64().unwrap() > 0);
 
     // A domain that somebody else defined under the same identity is neither listed, nor taken, nor removed.

@@ -53,8 +53,14 @@ pub fn parse(uri: &str) -> Result<Address, String> {
     }
     let endpoint = match (transport, authority) {
         ("" | "unix", "") => Endpoint::Unix(socket.unwrap_or_else(default_socket)),
-        ("tcp", host) if !host.is_empty() && socket.is_none() => tcp(host).ok_or_else(|| format!("uri '{uri}': bad port"))?,
-        _ => return Err(format!("uri '{uri}': use qemu:///system, qemu+unix:///system?socket=PATH or qemu+tcp://HOST/system")),
+        ("tcp", host) if !host.is_empty() && socket.is_none() => {
+            tcp(host).ok_or_else(|| format!("uri '{uri}': bad port"))?
+        }
+        _ => {
+            return Err(format!(
+                "uri '{uri}': use qemu:///system, qemu+unix:///system?socket=PATH or qemu+tcp://HOST/system"
+            ));
+        }
     };
     Ok(Address { endpoint, open: format!("qemu:///{path}") })
 }
@@ -101,10 +107,17 @@ mod tests {
 
     #[test]
     fn wrong_ones_are_named() {
-        for uri in
-            ["", "qemu", "xen:///system", "qemu+ssh://h/system", "qemu+unix:///system?socket=rel", "qemu+tcp:///system",
-             "qemu:///other", "qemu:///system?x=1", "qemu+tcp://h:x/system"]
-        {
+        for uri in [
+            "",
+            "qemu",
+            "xen:///system",
+            "qemu+ssh://h/system",
+            "qemu+unix:///system?socket=rel",
+            "qemu+tcp:///system",
+            "qemu:///other",
+            "qemu:///system?x=1",
+            "qemu+tcp://h:x/system",
+        ] {
             assert!(parse(uri).is_err(), "{uri}");
         }
     }

@@ -47,9 +47,8 @@ pub struct Socket {
 pub async fn dial(endpoint: &Endpoint) -> Result<Socket> {
     match endpoint {
         Endpoint::Unix(path) => {
-            let s = UnixStream::connect(path)
-                .await
-                .map_err(|e| Error::Connection(format!("{}: {e}", path.display())))?;
+            let s =
+                UnixStream::connect(path).await.map_err(|e| Error::Connection(format!("{}: {e}", path.display())))?;
             let (reader, writer) = s.into_split();
             Ok(Socket { reader: Box::new(reader), writer: Box::new(writer) })
         }
@@ -124,9 +123,7 @@ impl Client {
             client.keep_alive().await?;
             Ok(client)
         };
-        tokio::time::timeout(CONNECT_TIMEOUT, whole)
-            .await
-            .unwrap_or(Err(Error::TimedOut(CONNECT_TIMEOUT.as_secs())))
+        tokio::time::timeout(CONNECT_TIMEOUT, whole).await.unwrap_or(Err(Error::TimedOut(CONNECT_TIMEOUT.as_secs())))
     }
 
     /// Starts the tasks of a connection over `socket`, without any call made.
@@ -198,8 +195,7 @@ impl Client {
     pub async fn call_within(&self, procedure: i32, args: Encoder, limit: Duration) -> Result<Vec<u8>> {
         let gone = || Error::Connection("the connection is closed".into());
         let serial = self.0.serial.fetch_add(1, Ordering::Relaxed);
-        let header =
-            Header { program: frame::REMOTE_PROGRAM, procedure, kind: Kind::Call, serial, status: Status::Ok };
+        let header = Header { program: frame::REMOTE_PROGRAM, procedure, kind: Kind::Call, serial, status: Status::Ok };
         let (tx, rx) = oneshot::channel();
         self.0.pending().insert(serial, tx);
         let _forget = Forget(&self.0, serial);
@@ -214,7 +210,11 @@ impl Client {
     }
 }
 
-async fn write_loop(shared: Arc<Shared>, mut writer: Box<dyn AsyncWrite + Send + Unpin>, mut outbox: mpsc::Receiver<Vec<u8>>) {
+async fn write_loop(
+    shared: Arc<Shared>,
+    mut writer: Box<dyn AsyncWrite + Send + Unpin>,
+    mut outbox: mpsc::Receiver<Vec<u8>>,
+) {
     loop {
         let message = tokio::select! {
             biased;
@@ -383,7 +383,13 @@ mod tests {
         let event = Header { procedure: 318, kind: Kind::Message, serial: 0, ..h };
         theirs.write_all(&event.message(b"abcd")).await.unwrap();
         assert_eq!(events.recv().await.unwrap().procedure, 318);
-        let ping = Header { program: frame::KEEPALIVE_PROGRAM, procedure: 1, kind: Kind::Message, serial: 0, status: Status::Ok };
+        let ping = Header {
+            program: frame::KEEPALIVE_PROGRAM,
+            procedure: 1,
+            kind: Kind::Message,
+            serial: 0,
+            status: Status::Ok,
+        };
         theirs.write_all(&ping.message(&[])).await.unwrap();
         let (pong, _) = next(&mut theirs).await;
         assert_eq!((pong.program, pong.procedure), (frame::KEEPALIVE_PROGRAM, frame::KEEPALIVE_PONG));

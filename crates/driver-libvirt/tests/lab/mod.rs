@@ -1,6 +1,7 @@
 //! The laboratory that the tests against a real libvirtd share: where the daemon is, images from files, taps.
 
-#![allow(clippy::unwrap_used, dead_code)]
+// Guests of concurrent runs share a daemon, so that their ids must be random.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, dead_code)]
 
 use async_trait::async_trait;
 use driver_api::*;
@@ -66,7 +67,8 @@ pub fn script(name: &str, args: &[&str]) {
 
 /// A file of the guest image.
 pub fn guest_file(name: &str) -> PathBuf {
-    let dir = std::env::var_os("KILONOVA_TEST_GUEST_IMAGE").map_or_else(|| lab_state().join("guest-image"), PathBuf::from);
+    let dir =
+        std::env::var_os("KILONOVA_TEST_GUEST_IMAGE").map_or_else(|| lab_state().join("guest-image"), PathBuf::from);
     let path = dir.join(name);
     assert!(path.exists(), "{} is not there: run `sudo lab/guest-image/make {}`", path.display(), dir.display());
     path
@@ -164,7 +166,9 @@ struct Never;
 
 impl tokio::io::AsyncRead for Never {
     fn poll_read(
-        self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>, _: &mut tokio::io::ReadBuf<'_>,
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
     ) -> std::task::Poll<std::io::Result<()>> {
         std::task::Poll::Pending
     }
@@ -223,8 +227,11 @@ pub fn options() -> Options {
 
 pub async fn lab(name: &str, options: Options) -> Lab {
     let dir = tempfile::Builder::new().prefix("kilonova-libvirt").tempdir().unwrap();
-    let images =
-        Arc::new(Images { dir: dir.path().to_owned(), files: Mutex::default(), slow: std::sync::atomic::AtomicBool::new(false) });
+    let images = Arc::new(Images {
+        dir: dir.path().to_owned(),
+        files: Mutex::default(),
+        slow: std::sync::atomic::AtomicBool::new(false),
+    });
     let context = HostContext {
         host: format!("{name}-{}", Uuid::new_v4()),
         data_dir: dir.path().to_owned(),
