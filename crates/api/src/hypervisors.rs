@@ -90,7 +90,7 @@ impl Row {
             service: Service {
                 id: id_of(ask, s),
                 host: s.host.clone(),
-                disabled_reason: s.disabled_reason.clone(),
+                disabled_reason: self.host.reason(),
             },
             counters: old.then(|| self.counters(api)),
             cpu_info: old.then_some(cpu),

@@ -33,7 +33,7 @@ fn view(ask: &Ask, h: &HostView, aggregates: &[Aggregate]) -> View {
         status: if s.disabled { "disabled" } else { "enabled" },
         state: if h.up && !s.forced_down { "up" } else { "down" },
         updated_at: Some(time::micros(h.last_seen)),
-        disabled_reason: s.disabled_reason.clone(),
+        disabled_reason: h.reason(),
         forced_down: ask.at_least(11).then_some(s.forced_down),
     }
 }

@@ -19,6 +19,15 @@ pub struct HostView {
     pub last_seen: Timestamp,
 }
 
+impl HostView {
+    /// Why it takes no servers: the operator's words, else what keeps its backend from answering. The original marks
+    /// reasons that no operator gave in the same way.
+    pub fn reason(&self) -> Option<String> {
+        let operator = self.service.disabled_reason.clone();
+        operator.or_else(|| self.down_reason.as_ref().map(|r| format!("AUTO: {r}")))
+    }
+}
+
 /// Reason of a host that has said nothing yet.
 pub(crate) const SILENT: &str = "it has not registered yet";
 
