@@ -9,15 +9,21 @@ use model::fault::ServerFault;
 use model::flow::{FlowRow, FlowState, StepRecord};
 use model::server::{Server, VmState};
 
-fn steps(records: &[Record], host: Option<&String>) -> Vec<StepRecord> {
+/// Steps with the hosts they ran on: `left` names each host that was left and how many steps there had been by then.
+pub(crate) fn steps(records: &[Record], left: &[(usize, Option<String>)], last: Option<&String>) -> Vec<StepRecord> {
+    let host = |index: usize| match left.iter().find(|(count, _)| index < *count) {
+        Some((_, host)) => host.clone(),
+        None => last.cloned(),
+    };
     records
         .iter()
-        .map(|r| StepRecord {
+        .enumerate()
+        .map(|(index, r)| StepRecord {
             name: r.name.to_owned(),
             started_at: Timestamp(r.started),
             finished_at: Some(Timestamp(r.finished)),
             result: Some(if r.error.is_none() { "Success" } else { "Error" }.to_owned()),
-            host: host.cloned(),
+            host: host(index),
             detail: r.error.clone(),
         })
         .collect()
@@ -66,13 +72,13 @@ fn fail(server: &mut Server, row: &FlowRow, error: &Error, now: Timestamp) {
 
 impl Conductor {
     /// Ends a flow: result, server and everything that goes with them, or nothing if another flow owns the server.
-    pub(crate) async fn end(&self, row: &FlowRow, server: &Server, records: &[Record], outcome: Result<Ending, Error>) {
+    pub(crate) async fn end(&self, row: &FlowRow, server: &Server, steps: &[StepRecord], outcome: Result<Ending, Error>) {
         if let Err(e) = &outcome {
             tracing::warn!(flow = %row.id, server = %server.id, action = row.action.as_str(), error = %e, detail = ?e.detail, "flow failed");
         }
         let mut pause = std::time::Duration::from_millis(50);
         loop {
-            match self.commit(row, server, records, &outcome).await {
+            match self.commit(row, server, steps, &outcome).await {
                 Ok(()) => return,
                 // Another controller runs the flow now: it may say how it ended, we may not.
                 Err(store::Error::Conflict(error)) => return tracing::warn!(flow = %row.id, error, "the flow is another's now"),
@@ -87,10 +93,10 @@ impl Conductor {
         }
     }
 
-    async fn commit(&self, row: &FlowRow, seen: &Server, records: &[Record], outcome: &Result<Ending, Error>) -> Result<(), store::Error> {
+    async fn commit(&self, row: &FlowRow, seen: &Server, steps: &[StepRecord], outcome: &Result<Ending, Error>) -> Result<(), store::Error> {
         let now = self.env.now();
         let (flow, id) = (row.clone(), seen.id);
-        let steps = steps(records, seen.host.as_ref());
+        let steps = steps.to_vec();
         let image = self.image_of(&flow, outcome).await?;
         let settled = image.clone();
         let outcome = outcome.clone();

@@ -51,7 +51,7 @@ impl Conductor {
             Ok(i) => i,
             Err(e) => return self.end(&row, &server, &[], Err(Error::internal("the flow's arguments cannot be read", e))).await,
         };
-        let mut run = Run { conductor: self, row: &row, input, server, op };
+        let mut run = Run { conductor: self, row: &row, input, server, op, left: Vec::new() };
         let mut engine: flows::Flow<'_> = flow::Flow::new(Arc::new(Time(self.env.clock.clone())), None);
         let known = row.version == flows::VERSION;
         let outcome = if known {
@@ -78,20 +78,22 @@ impl Conductor {
                 return self.park(&row).await;
             }
         }
-        let records = engine.records().to_vec();
+        let steps = crate::finish::steps(engine.records(), &run.left, server.host.as_ref());
         drop(engine);
-        self.end(&row, &server, &records, outcome).await;
+        self.end(&row, &server, &steps, outcome).await;
     }
 
-    /// Takes up the flows that nobody runs: all of them at start when alone, expired leases otherwise.
+    /// Takes up the flows that nobody runs: expired leases, and when alone, all that an earlier life left (`at_start`
+    /// is when this one began).
     /// # Errors
     /// The database's.
-    pub(crate) async fn take_up(&self, at_start: bool) -> Result<usize, store::Error> {
+    pub(crate) async fn take_up(&self, at_start: Option<driver_api::Timestamp>) -> Result<usize, store::Error> {
         let now = self.env.now();
         let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
         // Alone, nobody else runs anything: what is unfinished was left by an earlier life of this process.
-        let all = at_start && self.options.alone;
-        let expired = if all { driver_api::Timestamp(i64::MAX) } else { now };
+        // Its leases end before any lease of this life: what was accepted since is not ours to begin a second time.
+        let earlier = at_start.filter(|_| self.options.alone).map(|started| started.plus(self.options.lease));
+        let expired = earlier.unwrap_or(now);
         if !self.store.read(move |tx| store::flows::any_lapsed(tx, expired)).await? {
             return Ok(0);
         }

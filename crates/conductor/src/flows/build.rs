@@ -23,7 +23,10 @@ pub(crate) async fn run(flow: &mut Flow<'_>, run: &mut Run<'_>) -> Result<Ending
             return Err(parked.error);
         }
         match run.conductor.move_build(run.row.id, &run.server, &mut run.input).await {
-            Ok(Some(server)) => run.server = server,
+            Ok(Some(server)) => {
+                run.left.push((flow.records().len(), run.server.host.take()));
+                run.server = server;
+            }
             Ok(None) => return Err(error),
             Err(e) => return Err(Error::internal("the next host could not be claimed", e)),
         }

@@ -94,6 +94,8 @@ pub(crate) struct Run<'a> {
     pub input: Input,
     pub server: Server,
     pub op: Op,
+    /// Hosts that were left, each with the number of steps by then.
+    pub left: Vec<(usize, Option<String>)>,
 }
 
 /// How a flow ended, for commit 2.

@@ -38,14 +38,22 @@ fn mend(vm_state: VmState, recorded: PowerState, seen: PowerState) -> Mend {
 impl Conductor {
     /// A guest changed by itself.
     pub(super) async fn guest_event(&self, host: &str, event: &DriverEvent) {
-        let Some(h) = self.hosts.get(host) else { return };
-        // The event is a hint; what is true is asked, for the guest may have changed again.
-        match h.client.get(event.id, &Op::new(self.env.uuid())).await {
-            Ok(seen) => self.settle_power(host, event.id, seen.power).await,
-            Err(e) if e.kind == driver_api::ErrorKind::NotFound => {
-                self.settle_power(host, event.id, PowerState::NoState).await;
+        let (Some(h), id) = (self.hosts.get(host), event.id) else { return };
+        // Again if the record changed meanwhile; a flow that runs settles the matter itself.
+        for _ in 0..3 {
+            let Ok(server) = self.store.read(move |tx| store::servers::get(tx, id)).await else { return };
+            if !idle_on(&server, host) {
+                return;
             }
-            Err(_) => {}
+            // The event is a hint; what is true is asked, for the guest may have changed again.
+            let seen = match h.client.get(id, &Op::new(self.env.uuid())).await {
+                Ok(seen) => seen.power,
+                Err(e) if e.kind == driver_api::ErrorKind::NotFound => PowerState::NoState,
+                Err(_) => return,
+            };
+            if self.settle_power(host, &server, seen).await {
+                return;
+            }
         }
     }
 
@@ -67,29 +75,25 @@ impl Conductor {
                     Err(e) if e.kind == driver_api::ErrorKind::NotFound => PowerState::NoState,
                     Err(_) => return,
                 };
-                self.settle_power(host, server.id, now).await;
+                self.settle_power(host, server, now).await;
             }
         }
     }
 
-    async fn settle_power(&self, host: &str, id: Uuid, seen: PowerState) {
-        let (name, now) = (host.to_owned(), self.env.now());
-        let read = self.store.read(move |tx| store::servers::get(tx, id)).await;
-        let Ok(server) = read else { return };
-        let idle = |s: &Server| s.action.is_none() && s.host.as_deref() == Some(name.as_str());
-        if !idle(&server) {
-            return;
-        }
+    /// Mends the difference between `server`, which was read before its host was asked, and what was `seen`; false if
+    /// the record changed meanwhile, so that what was seen may be older than it.
+    async fn settle_power(&self, host: &str, server: &Server, seen: PowerState) -> bool {
+        let (name, id, now) = (host.to_owned(), server.id, self.env.now());
         let what = mend(server.vm_state, server.power_state, seen);
         match what {
             Mend::Leave => {}
             Mend::Note | Mend::Stopped => {
-                let expected = (server.vm_state, server.power_state);
+                let expected = (server.vm_state, server.power_state, server.updated_at);
                 let outcome = self
                     .store
                     .write(move |tx| {
                         let mut s = store::servers::lock(tx, id)?;
-                        if s.action.is_some() || (s.vm_state, s.power_state) != expected {
+                        if !idle_on(&s, &name) || (s.vm_state, s.power_state, s.updated_at) != expected {
                             return Ok(false);
                         }
                         s.power_state = seen;
@@ -103,21 +107,33 @@ impl Conductor {
                     .await;
                 match outcome {
                     Ok(true) if what == Mend::Stopped => tracing::info!(server = %id, host, "the guest stopped by itself"),
-                    Ok(_) => {}
+                    Ok(true) => {}
+                    Ok(false) => return false,
                     Err(error) => tracing::error!(server = %id, %error, "the power state cannot be stored"),
                 }
             }
             Mend::Stop => {
+                // Asked once more, as late as can be: it may have been started since.
+                let current = self.store.read(move |tx| store::servers::get(tx, id)).await;
+                if !current.is_ok_and(|s| idle_on(&s, &name) && s.vm_state == server.vm_state && s.updated_at == server.updated_at) {
+                    return false;
+                }
                 tracing::warn!(server = %id, host, "the guest runs though it was stopped; stopping it");
-                let Some(h) = self.hosts.get(host) else { return };
-                let Ok(assignment) = self.assignment(&server).await else { return };
+                let Some(h) = self.hosts.get(host) else { return true };
+                let Ok(assignment) = self.assignment(server).await else { return true };
                 let op = Op::new(self.env.uuid());
                 if let Err(error) = h.client.power(assignment, Power::Off { grace: Duration::ZERO }, &op).await {
                     tracing::error!(server = %id, %error, "it cannot be stopped; trying again later");
                 }
             }
         }
+        true
     }
+}
+
+/// No flow runs on the server and `host` has it.
+fn idle_on(server: &Server, host: &str) -> bool {
+    server.action.is_none() && server.host.as_deref() == Some(host)
 }
 
 #[cfg(test)]
