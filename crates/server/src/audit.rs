@@ -75,6 +75,11 @@ fn records(tx: &mut Tx) -> Result<Vec<Finding>, store::Error> {
             }
         }
     }
+    for (project, resource, used) in store::quotas::in_use(tx)? {
+        if ["instances", "cores", "ram"].contains(&resource.as_str()) && !totals.contains_key(project.as_str()) {
+            out.push(finding("quota", project, format!("{resource}: {used} counted as used, and there is no server")));
+        }
+    }
     ports(tx, &servers, &by_id, &mut out)?;
     let open: BTreeSet<Uuid> = store::flows::unfinished(tx)?.into_iter().map(|f| f.id).collect();
     for s in &servers {

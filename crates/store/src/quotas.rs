@@ -81,6 +81,12 @@ pub fn usage(tx: &mut Tx, project: &str, resource: &Resource) -> Result<Usage> {
     Ok(Usage { resource: resource.name.to_owned(), limit: limit.unwrap_or(resource.default), used })
 }
 
+/// What is counted as used anywhere: project, resource, use. For audits.
+pub fn in_use(tx: &mut Tx) -> Result<Vec<(String, String, i64)>> {
+    let sql = "SELECT project_id, resource, used FROM quotas WHERE used <> 0 ORDER BY project_id, resource";
+    tx.query(sql, &[])?.iter().map(|row| Ok((row.get("project_id")?, row.get("resource")?, row.get("used")?))).collect()
+}
+
 /// Limit and use of each of `resources`, in their order.
 pub fn usages(tx: &mut Tx, project: &str, resources: &[Resource]) -> Result<Vec<Usage>> {
     let mut known = BTreeMap::new();
