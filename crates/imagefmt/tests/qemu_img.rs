@@ -92,20 +92,11 @@ fn what_refers_to_other_files_is_refused() {
     qemu_img(dir, &["create", "-f", "vmdk", "-o", "subformat=monolithicFlat", "flat.vmdk", "64M"]);
     assert!(look(dir, "flat.vmdk", DiskFormat::Vmdk).is_err());
     assert!(look(dir, "flat.vmdk", DiskFormat::Raw).is_err());
-    qemu_img(
-        dir,
-        &[
-            "create",
-            "--object",
-            "secret,id=s,data=abcdef",
-            "-f",
-            "qcow2",
-            "-o",
-            "encrypt.format=luks,encrypt.key-secret=s",
-            "luks",
-            "8M",
-        ],
-    );
+    // The header's method is written by hand: QEMU 7.2 cannot make LUKS where a CPU's time is counted coarsely.
+    qemu_img(dir, &["create", "-f", "qcow2", "luks", "8M"]);
+    let mut bytes = std::fs::read(dir.join("luks")).unwrap();
+    bytes[32..36].copy_from_slice(&2_u32.to_be_bytes());
+    std::fs::write(dir.join("luks"), bytes).unwrap();
     assert!(matches!(look(dir, "luks", DiskFormat::Qcow2), Err(Refusal::Encrypted(_))));
     qemu_img(dir, &["create", "-f", "qcow2", "huge", "2000T"]);
     assert!(matches!(look(dir, "huge", DiskFormat::Qcow2), Err(Refusal::TooLarge { .. })));
