@@ -82,21 +82,39 @@ impl State {
     }
 }
 
+/// How often and how long apart a namespace that another has is asked for again.
+const OWN_TRIES: u32 = 20;
+const OWN_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Marks the namespace as ours.
+async fn own(netns: Option<&str>) -> Result<UnixListener> {
+    let name = netns.unwrap_or_default().to_owned();
+    within(netns, move || {
+        SocketAddr::from_abstract_name(b"kilonova-hostnet")
+            .and_then(|address| UnixListener::bind_addr(&address))
+            .map_err(|e| match e.kind() {
+                std::io::ErrorKind::AddrInUse => Error::InUse(name),
+                _ => Error::io("cannot mark the network namespace as ours")(e),
+            })
+    })
+    .await
+}
+
 impl HostNet {
     /// Takes the network namespace of a host.
     /// # Errors
     /// [`Error::InUse`] if another process has it, [`Error::NoNamespace`] if it is not there.
     pub async fn open(options: HostNetOptions) -> Result<HostNet> {
-        let name = options.netns.clone().unwrap_or_default();
-        let owner = within(options.netns.as_deref(), move || {
-            SocketAddr::from_abstract_name(b"kilonova-hostnet")
-                .and_then(|address| UnixListener::bind_addr(&address))
-                .map_err(|e| match e.kind() {
-                    std::io::ErrorKind::AddrInUse => Error::InUse(name),
-                    _ => Error::io("cannot mark the network namespace as ours")(e),
-                })
-        })
-        .await?;
+        let mut tries = 0;
+        let owner = loop {
+            tries += 1;
+            match own(options.netns.as_deref()).await {
+                // One that is just ending holds the name for a moment more, as does a child between its fork and its
+                // program.
+                Err(Error::InUse(_)) if tries < OWN_TRIES => tokio::time::sleep(OWN_PAUSE).await,
+                other => break other?,
+            }
+        };
         let prefix = names::namespace_prefix(&options.host, options.netns.as_deref());
         Ok(HostNet { options, prefix, state: Mutex::default(), _owner: owner })
     }
