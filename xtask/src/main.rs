@@ -57,8 +57,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the checkout.
+/// The root of the checkout: where cargo runs this, for a target directory may serve several checkouts.
 pub fn root() -> PathBuf {
-    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     manifest.parent().map_or(manifest.clone(), PathBuf::from)
 }
