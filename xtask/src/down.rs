@@ -12,9 +12,12 @@ pub struct Options {
     /// The data directory that `up` was given.
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Remove the data too.
+    /// Remove the data too, and the entry in clouds.yaml.
     #[arg(long)]
     purge: bool,
+    /// Name of that entry.
+    #[arg(long, default_value = "kilonova")]
+    cloud_name: String,
 }
 
 pub fn run(o: &Options) -> Result<(), String> {
@@ -43,7 +46,8 @@ pub fn run(o: &Options) -> Result<(), String> {
         execute(as_root(&script.display().to_string()).arg("local").stdout(Stdio::null()))?;
     }
     if o.purge {
-        println!("[3/3] remove {}", data.display());
+        println!("[3/3] remove {} and the entry {:?} of clouds.yaml", data.display(), o.cloud_name);
+        execute(Command::new(&binary).args(["forget", "--cloud-name", &o.cloud_name]))?;
         execute(as_root("rm").args(["-rf", "--one-file-system"]).arg(&data))?;
     } else {
         println!("[3/3] the data stays in {}; --purge removes it", data.display());
