@@ -7,6 +7,7 @@ mod codegen;
 mod command;
 mod down;
 mod packages;
+mod soak;
 mod test;
 mod tidy;
 mod up;
@@ -30,6 +31,8 @@ enum Command {
     Down(down::Options),
     /// Install what the tests need, start the real backends, run the tests.
     Test(test::Options),
+    /// Run the long proofs, any number of rounds; a run that was cut off goes on where it was.
+    Soak(soak::Options),
     /// Hold the tree against the house rules.
     Tidy,
     /// Write the generated documents again; with --check only compare.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Up(o) => up::run(&o),
         Command::Down(o) => down::run(&o),
         Command::Test(o) => test::run(&o),
+        Command::Soak(o) => soak::run(&o),
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
     };
