@@ -14,6 +14,7 @@ mod clock;
 mod context;
 mod driver;
 mod error;
+mod external;
 mod facets;
 mod node;
 mod observed;
@@ -24,6 +25,7 @@ pub use clock::{Clock, Timestamp};
 pub use context::{GuestDocuments, HostContext, ImageSink, ImageSource, ImageStream, Ledger};
 pub use driver::{ComputeDriver, DestroyMode, DriverInfo, Owns, Power, RebootKind};
 pub use error::{Advice, Error, ErrorKind, Result};
+pub use external::{EXTERNAL, ExternalTime, external, metered};
 pub use facets::{
     Console, ConsoleKind, ConsoleLog, ConsoleStream, DiagnosticDisk, DiagnosticNic, Diagnostics, DiagnosticsReport,
     FACETS, Facet, Pause, Snapshot, SnapshotResult, Suspend, facets_of, traits_of,
