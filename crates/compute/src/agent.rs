@@ -9,6 +9,7 @@ use crate::lane::{Decision, Lane, Refusal, Ticket};
 use crate::ledger::DiskLedger;
 use crate::options::Options;
 use crate::outbox::Outbox;
+use crate::repeats::Repeats;
 use crate::wiring::Wiring;
 use driver_api::{
     Clock, ComputeDriver, DriverEvent, ErrorKind, EventKind, EventStream, HostContext, ImageSource, Observed, Op,
@@ -95,6 +96,7 @@ impl Agent {
             vtep: parts.vtep,
             lanes: BTreeMap::new(),
             fences: Fences::default(),
+            repeats: Repeats::default(),
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
             outbox: Outbox::default(),
@@ -165,6 +167,7 @@ struct Room {
     vtep: Option<IpAddr>,
     lanes: BTreeMap<Uuid, Lane<Job>>,
     fences: Fences,
+    repeats: Repeats,
     tasks: JoinSet<Ended>,
     /// Only looked up, never walked: which change a task that panicked was.
     jobs: HashMap<Id, (Uuid, Ticket)>,
@@ -296,20 +299,20 @@ impl Room {
     }
 
     fn call(&mut self, envelope: Envelope) {
-        let Envelope { mut op, call, reply } = envelope;
+        let Envelope { number, mut op, call, reply } = envelope;
         if let Some(e) = &self.broken {
             let down = driver_api::Error { kind: ErrorKind::Unreachable, ..e.clone() };
             drop(reply.send(Err(down)));
             return;
         }
-        let now = self.clock.now();
+        let now = self.clock.steady();
         match call {
             Call::Refresh(all) => self.refresh(all, reply),
-            Call::Sync(all) => self.sync(all, reply),
+            Call::Sync(all) => self.sync(all, number, reply),
             call => match Change::of(call) {
                 Ok(call) => {
                     op.deadline.get_or_insert(now.plus(self.options.change()));
-                    self.change(call, &op, reply);
+                    self.change(call, &op, number, reply);
                 }
                 Err(question) => {
                     op.deadline.get_or_insert(now.plus(self.options.question()));
@@ -320,8 +323,16 @@ impl Room {
     }
 
     /// Takes a change into its guest's lane.
-    fn change(&mut self, call: ChangeCall, op: &Op, waiter: Waiter) {
+    fn change(&mut self, call: ChangeCall, op: &Op, number: u64, waiter: Waiter) {
         let ChangeCall { id, generation, change, assignment: a } = call;
+        if let Some(answer) = self.repeats.answer(number) {
+            drop(waiter.send(answer.clone().map(Outcome::from)));
+            return;
+        }
+        if self.repeats.outdated(id, change.verb(), number) {
+            drop(waiter.send(Err(overtaken(id))));
+            return;
+        }
         let fence = self.fences.of(id);
         let lane = self.lanes.entry(id).or_insert_with(|| Lane::fenced(fence));
         let job = Job::new(id, generation, change, a.clone(), op);
@@ -330,7 +341,7 @@ impl Room {
         match decision {
             Decision::Join(same) => {
                 if let Some(there) = lane.job(&same) {
-                    there.join(waiter, op);
+                    there.join(waiter, op, number);
                 }
                 return;
             }
@@ -352,7 +363,8 @@ impl Room {
                 }
             }
         }
-        job.add(waiter);
+        job.add(waiter, number);
+        self.repeats.accepted(id, ticket.verb, number);
         if let Some(a) = a {
             self.host.assignments.put(a);
         }
@@ -366,7 +378,7 @@ impl Room {
         self.tasks.spawn(async move {
             let late = async {
                 match op.deadline {
-                    Some(at) => clock.sleep(at.since(clock.now())).await,
+                    Some(at) => clock.sleep(at.since(clock.steady())).await,
                     None => std::future::pending().await,
                 }
             };
@@ -410,7 +422,12 @@ impl Room {
     }
 
     /// All that is assigned here. The rest is forgotten, and unwired, unless a change of it is under way.
-    fn sync(&mut self, all: Vec<Assignment>, reply: Waiter) {
+    fn sync(&mut self, all: Vec<Assignment>, number: u64, reply: Waiter) {
+        if !self.repeats.sync(number) {
+            // A copy that was overtaken by a later statement says what was true before it.
+            drop(reply.send(Ok(Outcome::Done)));
+            return;
+        }
         let assigned: BTreeSet<Uuid> = all.iter().map(|a| a.spec.id).collect();
         for id in self.host.assignments.ids() {
             if !assigned.contains(&id) && self.lanes.get(&id).is_none_or(Lane::is_idle) {
@@ -472,6 +489,9 @@ impl Room {
             self.known.observed(&o);
         }
         let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if let Some((numbers, given)) = lane.job(&ticket).and_then(Job::given) {
+            numbers.into_iter().for_each(|n| self.repeats.keep(n, given.clone()));
+        }
         if let Some(next) = lane.ended(&ticket) {
             next.grant();
         }
@@ -493,6 +513,10 @@ fn refuse(id: Uuid, generation: u64, refusal: Refusal) -> driver_api::Error {
         }
         Refusal::Full => driver_api::Error::new(ErrorKind::Busy, format!("too many operations wait for instance {id}")),
     }
+}
+
+fn overtaken(id: Uuid) -> driver_api::Error {
+    driver_api::Error::new(ErrorKind::Cancelled, format!("a later operation on instance {id} arrived before this one"))
 }
 
 /// Why a host is down, for operators: the sentence and what the backend said.

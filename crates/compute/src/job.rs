@@ -3,7 +3,8 @@
 use crate::host::{Host, cancelled};
 use crate::lane::{Ticket, Verb};
 use driver_api::{
-    Clock, DestroyMode, Error, ErrorKind, Observed, Op, Phase, Power, Progress, RebootKind, Result, SnapshotResult,
+    Clock, DestroyMode, EXTERNAL, Error, ErrorKind, Observed, Op, Phase, Power, Progress, RebootKind, Result, SnapshotResult,
+    metered,
 };
 use messaging::{Assignment, Call, Outcome};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -97,7 +98,9 @@ pub(crate) type Waiter = oneshot::Sender<Result<Outcome>>;
 struct Callers {
     waiters: Vec<Waiter>,
     progress: Vec<Progress>,
-    answered: bool,
+    /// Numbers of the calls that asked for it.
+    numbers: Vec<u64>,
+    given: Option<Result<Answer>>,
 }
 
 /// One change, shared by its lane and its task.
@@ -132,21 +135,32 @@ impl Job {
         self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody waits for the change. One that is answered already (its deadline passed while it still runs) is busy.
-    pub(crate) fn add(&self, waiter: Waiter) {
+    /// Somebody waits for the change. One that is answered already (its deadline passed while it still runs) is busy,
+    /// except to a copy of a call that it answered.
+    pub(crate) fn add(&self, waiter: Waiter, number: u64) {
         let mut callers = self.callers();
-        if callers.answered {
-            drop(callers);
-            let _ = waiter.send(Err(Error::new(ErrorKind::Busy, "the same operation is still ending")));
-            return;
+        match callers.given.clone() {
+            Some(given) => {
+                let known = number > 0 && callers.numbers.contains(&number);
+                drop(callers);
+                let busy = || Err(Error::new(ErrorKind::Busy, "the same operation is still ending"));
+                let _ = waiter.send(if known { given.map(Outcome::from) } else { busy() });
+            }
+            None => {
+                callers.waiters.push(waiter);
+                callers.numbers.push(number);
+            }
         }
-        callers.waiters.push(waiter);
     }
 
     /// The same operation came again, from a caller that may have lost its first self.
-    pub(crate) fn join(&self, waiter: Waiter, op: &Op) {
+    pub(crate) fn join(&self, waiter: Waiter, op: &Op, number: u64) {
+        let copy = number > 0 && self.callers().numbers.contains(&number);
+        self.add(waiter, number);
+        if copy {
+            return;
+        }
         self.callers().progress.push(Arc::clone(&op.progress));
-        self.add(waiter);
         let (theirs, ours, over) = (op.cancel.clone(), self.op.cancel.clone(), self.over.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -155,6 +169,13 @@ impl Job {
                 () = theirs.cancelled() => ours.cancel(),
             }
         });
+    }
+
+    /// What it answered, to which calls.
+    pub(crate) fn given(&self) -> Option<(Vec<u64>, Result<Answer>)> {
+        let callers = self.callers();
+        let numbers = callers.numbers.iter().copied().filter(|n| *n > 0).collect();
+        callers.given.clone().map(|given| (numbers, given))
     }
 
     /// The lane is this job's now.
@@ -166,7 +187,7 @@ impl Job {
     pub(crate) fn answer(&self, result: &Result<Answer>) {
         let waiters = {
             let mut callers = self.callers();
-            callers.answered = true;
+            callers.given = Some(result.clone());
             std::mem::take(&mut callers.waiters)
         };
         self.over.cancel();
@@ -182,7 +203,7 @@ impl Job {
         let deadline = self.op.deadline;
         let late = async {
             match deadline {
-                Some(at) => clock.sleep(at.since(clock.now())).await,
+                Some(at) => clock.sleep(at.since(clock.steady())).await,
                 None => std::future::pending().await,
             }
         };
@@ -197,9 +218,10 @@ impl Job {
             self.answer(&Err(e));
             return None;
         }
-        let work = host.perform(&self);
+        let began = tokio::time::Instant::now();
+        let work = metered(self.op.id, host.perform(&self));
         tokio::pin!(work);
-        let result = tokio::select! {
+        let (result, external) = tokio::select! {
             biased;
             result = &mut work => result,
             () = &mut late => {
@@ -208,6 +230,10 @@ impl Job {
                 work.await
             }
         };
+        tracing::debug!(
+            target: EXTERNAL, host = host.name, instance = %self.id, op = %self.op.id, verb = ?self.ticket.verb,
+            wall_us = micros(began.elapsed()), external_us = micros(external.total), parts = external.parts(), "operation"
+        );
         if let Err(e) = &result {
             tracing::warn!(
                 host = host.name, instance = %self.id, op = %self.op.id, verb = ?self.ticket.verb,
@@ -220,6 +246,10 @@ impl Job {
             _ => None,
         }
     }
+}
+
+fn micros(d: std::time::Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn timed_out() -> Error {

@@ -24,6 +24,7 @@ mod pause;
 mod power;
 mod reboot;
 mod rebuild;
+mod repeats;
 mod snapshot;
 mod spawn;
 mod suspend;

@@ -37,7 +37,7 @@ impl Conductor {
     }
     fn read_op(&self) -> Op {
         let mut op = Op::new(self.env.uuid());
-        op.deadline = Some(self.env.now().plus(std::time::Duration::from_secs(30)));
+        op.deadline = Some(self.env.clock.steady().plus(std::time::Duration::from_secs(30)));
         op
     }
     /// The last `lines` lines of the console.

@@ -70,7 +70,7 @@ impl Fake {
         let clock = &self.context()?.clock;
         let late = async {
             match op.deadline {
-                Some(deadline) => clock.sleep(deadline.since(clock.now())).await,
+                Some(deadline) => clock.sleep(deadline.since(clock.steady())).await,
                 None => std::future::pending().await,
             }
         };

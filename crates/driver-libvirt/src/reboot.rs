@@ -38,7 +38,7 @@ async fn soft(host: &Host, client: &Client, domain: &Domain, op: &Op) -> Result<
     let mut wait = Duration::from_secs(host.options.soft_reboot_seconds);
     if let Some(deadline) = op.deadline {
         // Time must be left for the hard one.
-        wait = wait.min(deadline.since(host.context.clock.now()) / 2);
+        wait = wait.min(deadline.since(host.context.clock.steady()) / 2);
     }
     let end = Instant::now() + wait;
     let mut press = Instant::now();
