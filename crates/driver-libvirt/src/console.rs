@@ -5,7 +5,7 @@ use crate::error::{from_rpc, wrong_state};
 use crate::rpc::calls::State;
 use crate::rpc::{graphics, stream};
 use async_trait::async_trait;
-use driver_api::{Console, ConsoleKind, ConsoleStream, Error, ErrorKind, Result};
+use driver_api::{Console, ConsoleKind, ConsoleStream, Error, ErrorKind, Result, external};
 use uuid::Uuid;
 
 #[async_trait]
@@ -33,8 +33,10 @@ impl Console for Libvirt {
         }
         match kind {
             ConsoleKind::Serial => {
-                let line = stream::open_console(&host.address, &domain).await.map_err(from_rpc)?;
-                let (reader, writer) = tokio::io::split(line);
+                let line = external("libvirt.open_console", stream::open_console(&host.address, &domain)).await.map_err(from_rpc)?;
+                let (user, carry) = line.split(&host.stop);
+                host.tasks.spawn(carry);
+                let (reader, writer) = tokio::io::split(user);
                 Ok(ConsoleStream { reader: Box::new(reader), writer: Box::new(writer) })
             }
             ConsoleKind::Vnc => {

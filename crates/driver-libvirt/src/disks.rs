@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::image_cache::{self, Base};
 use crate::options::DiskKind;
 use crate::{hardware, qemu_img};
-use driver_api::{Error, ErrorKind, InstanceSpec, Op, Phase, Result};
+use driver_api::{Error, ErrorKind, InstanceSpec, Op, Phase, Result, external};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ pub(crate) async fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).await.map_err(failed)?;
     tokio::io::AsyncWriteExt::write_all(&mut file, bytes).await.map_err(failed)?;
-    file.sync_all().await.map_err(failed)?;
+    external("file.sync", file.sync_all()).await.map_err(failed)?;
     fs::rename(&part, path).await.map_err(failed)
 }
 

@@ -6,7 +6,7 @@ use crate::error::from_rpc;
 use crate::host::{Change, Host, Link};
 use crate::rpc::calls::{self, Domain};
 use crate::rpc::client::{Client, RawEvent};
-use driver_api::{DriverEvent, EventKind, Result};
+use driver_api::{DriverEvent, Error, ErrorKind, EventKind, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -43,25 +43,24 @@ pub(crate) async fn run(host: Arc<Host>, mut emitter: Emitter) {
     let mut pause = FIRST_PAUSE;
     let mut was_up = None;
     loop {
-        let why = tokio::select! {
-            biased;
-            () = host.stop.cancelled() => return,
-            attempt = connect(&host) => match attempt {
-                Ok((client, events)) => {
-                    pause = FIRST_PAUSE;
-                    was_up = Some(true);
-                    tracing::info!(host = host.context.host, "connected to libvirt");
-                    host.link.send_replace(Link::Up(client.clone()));
-                    emitter.send(&host, Uuid::nil(), EventKind::Connected);
-                    if pump(&host, &client, events, &mut emitter).await.is_none() {
-                        client.close().await;
-                        return;
-                    }
-                    "the connection was lost".to_owned()
-                }
-                Err(e) => e.detail.unwrap_or(e.message),
-            },
+        let why = match connect(&host).await {
+            Ok((client, events)) => {
+                pause = FIRST_PAUSE;
+                was_up = Some(true);
+                tracing::info!(host = host.context.host, "connected to libvirt");
+                host.link.send_replace(Link::Up(client.clone()));
+                emitter.send(&host, Uuid::nil(), EventKind::Connected);
+                pump(&host, &client, events, &mut emitter).await;
+                // One that is lost already closes at once.
+                client.close().await;
+                "the connection was lost".to_owned()
+            }
+            Err(e) => e.detail.unwrap_or(e.message),
         };
+        if host.stop.is_cancelled() {
+            host.link.send_replace(Link::Down("the driver was stopped".into()));
+            return;
+        }
         host.link.send_replace(Link::Down(why.clone()));
         if was_up != Some(false) {
             was_up = Some(false);
@@ -77,9 +76,15 @@ pub(crate) async fn run(host: Arc<Host>, mut emitter: Emitter) {
     }
 }
 
+/// A stop while it is being made ends it in the daemon's order too.
 async fn connect(host: &Host) -> Result<(Client, mpsc::Receiver<RawEvent>)> {
+    let stopped = || Error::new(ErrorKind::Unreachable, "the driver was stopped");
     let (tx, rx) = mpsc::channel(RAW_QUEUE);
-    let client = Client::connect(&host.address, tx).await.map_err(from_rpc)?;
+    let client = tokio::select! {
+        biased;
+        () = host.stop.cancelled() => return Err(stopped()),
+        client = Client::connect(&host.address, tx) => client.map_err(from_rpc)?,
+    };
     let prepare = async {
         client.register_events(calls::EVENT_ID_LIFECYCLE).await.map_err(from_rpc)?;
         client.register_events(calls::EVENT_ID_REBOOT).await.map_err(from_rpc)?;
@@ -91,7 +96,12 @@ async fn connect(host: &Host) -> Result<(Client, mpsc::Receiver<RawEvent>)> {
         }
         Ok(())
     };
-    match prepare.await {
+    let prepared = tokio::select! {
+        biased;
+        () = host.stop.cancelled() => Err(stopped()),
+        prepared = prepare => prepared,
+    };
+    match prepared {
         Ok(()) => Ok((client, rx)),
         Err(e) => {
             client.close().await;
@@ -100,15 +110,16 @@ async fn connect(host: &Host) -> Result<(Client, mpsc::Receiver<RawEvent>)> {
     }
 }
 
-/// Passes events on until the connection ends (`Some`) or the driver stops (`None`).
-async fn pump(host: &Host, client: &Client, mut events: mpsc::Receiver<RawEvent>, emitter: &mut Emitter) -> Option<()> {
+/// Passes events on until the connection ends or the driver stops.
+async fn pump(host: &Host, client: &Client, mut events: mpsc::Receiver<RawEvent>, emitter: &mut Emitter) {
     loop {
         let event = tokio::select! {
             biased;
-            () = host.stop.cancelled() => return None,
-            () = client.closed().cancelled() => return Some(()),
-            e = events.recv() => e?,
+            () = host.stop.cancelled() => return,
+            () = client.closed().cancelled() => return,
+            e = events.recv() => e,
         };
+        let Some(event) = event else { return };
         match event.procedure {
             calls::EVENT_LIFECYCLE => match calls::decode_lifecycle(&event.payload) {
                 Ok((domain, what, why)) => lifecycle(host, &domain, what, why, emitter),

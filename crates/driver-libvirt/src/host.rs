@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, broadcast, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 /// State of the connection to the daemon.
@@ -51,6 +52,8 @@ pub(crate) struct Host {
     pub(crate) link: watch::Sender<Link>,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) stop: CancellationToken,
+    /// The connection's task and those of consoles: each says goodbye to the daemon when `stop` fires.
+    pub(crate) tasks: TaskTracker,
     turns: Mutex<BTreeMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
     known: Mutex<BTreeSet<Uuid>>,
     started: Mutex<BTreeMap<Uuid, Timestamp>>,
@@ -77,6 +80,7 @@ impl Host {
             link: watch::Sender::new(Link::Connecting),
             changes: broadcast::Sender::new(256),
             stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
             turns: Mutex::default(),
             known: Mutex::default(),
             started: Mutex::default(),
@@ -137,7 +141,7 @@ impl Host {
     /// Runs `work` until it ends, the operation is cancelled or its deadline passes.
     pub(crate) async fn bounded<T>(&self, op: &Op, work: impl Future<Output = Result<T>>) -> Result<T> {
         op.check()?;
-        let left = op.deadline.map(|d| d.since(self.context.clock.now()));
+        let left = op.deadline.map(|d| d.since(self.context.clock.steady()));
         tokio::select! {
             biased;
             () = op.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the operation was cancelled")),

@@ -9,7 +9,7 @@ use crate::error::io;
 use crate::host::Host;
 use crate::options::DiskKind;
 use crate::{disks, hardware, qemu_img};
-use driver_api::{DiskFormat, Error, ErrorKind, ImageRef, ImageStream, Op, Phase, Result};
+use driver_api::{DiskFormat, Error, ErrorKind, ImageRef, ImageStream, Op, Phase, Result, external};
 use imagefmt::{Inspection, Inspector};
 use sha2::Digest;
 use std::collections::BTreeMap;
@@ -133,7 +133,8 @@ async fn fetch(
 
 async fn finish(part: &Path, path: &Path) -> Result<()> {
     let failed = |e: std::io::Error| io("storing an image", &e);
-    tokio::fs::File::open(part).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+    let file = tokio::fs::File::open(part).await.map_err(failed)?;
+    external("file.sync", file.sync_all()).await.map_err(failed)?;
     // Read-only: guests share it.
     tokio::fs::set_permissions(part, std::fs::Permissions::from_mode(0o440)).await.map_err(failed)?;
     tokio::fs::rename(part, path).await.map_err(failed)

@@ -103,7 +103,7 @@ impl ComputeDriver for Libvirt {
         };
         let host = Arc::new(Host::new(self.options.clone(), self.address.clone(), context).await?);
         let mut link = host.link.subscribe();
-        tokio::spawn(events::run(host.clone(), events::Emitter::new(sender)));
+        host.tasks.spawn(events::run(host.clone(), events::Emitter::new(sender)));
         // The first attempt's outcome, whichever it is, so that what is asked next finds the daemon if it is there.
         let _ = link.wait_for(|l| !matches!(l, Link::Connecting)).await;
         *self.host.lock().unwrap_or_else(PoisonError::into_inner) = Some(host.clone());
@@ -114,6 +114,9 @@ impl ComputeDriver for Libvirt {
         let host = self.host.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(host) = host {
             host.stop.cancel();
+            host.tasks.close();
+            // Each bounds its own goodbye.
+            host.tasks.wait().await;
         }
     }
 

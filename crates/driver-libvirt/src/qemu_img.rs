@@ -3,7 +3,7 @@
 //! Each runs under `prlimit` and a clock, as an argument vector without a shell, and dies with the operation.
 
 use crate::disks::Format;
-use driver_api::{Error, ErrorKind, Op, Result};
+use driver_api::{Error, ErrorKind, Op, Result, external};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
@@ -16,8 +16,12 @@ const ADDRESS_SPACE: u64 = 4 << 30;
 const QUICK_SECONDS: u64 = 60;
 
 /// Runs one helper to its end.
-async fn run(program: &str, args: &[&OsStr], seconds: u64, op: &Op) -> Result<()> {
+async fn run(program: &'static str, args: &[&OsStr], seconds: u64, op: &Op) -> Result<()> {
     op.check()?;
+    external(program, child(program, args, seconds, op)).await
+}
+
+async fn child(program: &str, args: &[&OsStr], seconds: u64, op: &Op) -> Result<()> {
     let mut child = Command::new("prlimit")
         .arg(format!("--as={ADDRESS_SPACE}"))
         .arg(format!("--cpu={seconds}"))

@@ -1,6 +1,7 @@
 //! Child processes: `ip`, `bridge`, `nft`. Many commands go into one child as a batch on its standard input.
 
 use crate::{Error, Result};
+use driver_api::external;
 use serde::de::DeserializeOwned;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,7 +11,13 @@ use tokio::process::Command;
 /// How long a child may take; a kernel that holds the network lock for longer is in trouble.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn run(program: &str, arguments: &[&str], input: &str) -> Result<Vec<u8>> {
+async fn run(program: &'static str, arguments: &[&str], input: &str) -> Result<Vec<u8>> {
+    // `nsenter` stands for what it runs.
+    let name = if program == "nsenter" { "nft" } else { program };
+    external(name, child(program, arguments, input)).await
+}
+
+async fn child(program: &str, arguments: &[&str], input: &str) -> Result<Vec<u8>> {
     let what = || format!("{program} {}", arguments.join(" "));
     let mut child = Command::new(program)
         .args(arguments)
@@ -58,7 +65,7 @@ pub(crate) async fn bridge_json<T: DeserializeOwned>(ns: Option<&str>, arguments
     json("bridge", ns, arguments).await
 }
 
-async fn json<T: DeserializeOwned>(program: &str, ns: Option<&str>, arguments: &[&str]) -> Result<T> {
+async fn json<T: DeserializeOwned>(program: &'static str, ns: Option<&str>, arguments: &[&str]) -> Result<T> {
     let mut all = vec!["-j"];
     all.extend(ns.iter().flat_map(|ns| ["-n", ns]));
     all.extend(arguments);
@@ -79,7 +86,7 @@ pub(crate) async fn bridge_batch(ns: Option<&str>, lines: &[String]) -> Result<(
     batch("bridge", ns, lines).await
 }
 
-async fn batch(program: &str, ns: Option<&str>, lines: &[String]) -> Result<()> {
+async fn batch(program: &'static str, ns: Option<&str>, lines: &[String]) -> Result<()> {
     if lines.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! One typed function a procedure that the driver uses.
 
-use super::client::Client;
+use super::client::{self, Client};
 use super::xdr::{Decoder, Encoder, TypedParam, XdrError};
 use super::{Error, Result, code};
 use std::time::Duration;
@@ -46,6 +46,45 @@ pub const EVENT_REBOOT: i32 = 319;
 pub const EVENT_ID_LIFECYCLE: i32 = 0;
 /// Identity of reboot events at registration.
 pub const EVENT_ID_REBOOT: i32 = 1;
+
+/// What a procedure is called in traces.
+pub(super) fn name(procedure: i32) -> &'static str {
+    match procedure {
+        client::PROC_CONNECT_OPEN => "libvirt.open",
+        client::PROC_CONNECT_CLOSE => "libvirt.close",
+        client::PROC_CONNECT_SUPPORTS_FEATURE => "libvirt.feature",
+        client::PROC_AUTH_LIST | client::PROC_AUTH_POLKIT => "libvirt.auth",
+        GET_VERSION | GET_LIB_VERSION => "libvirt.version",
+        NODE_GET_INFO => "libvirt.node_info",
+        GET_CAPABILITIES => "libvirt.capabilities",
+        GET_XML_DESC => "libvirt.xml",
+        LOOKUP_BY_NAME => "libvirt.lookup_name",
+        LOOKUP_BY_UUID => "libvirt.lookup",
+        REBOOT => "libvirt.reboot",
+        RESUME => "libvirt.resume",
+        SUSPEND => "libvirt.suspend",
+        MANAGED_SAVE => "libvirt.managed_save",
+        HAS_MANAGED_SAVE => "libvirt.has_managed_save",
+        MANAGED_SAVE_REMOVE => "libvirt.managed_save_remove",
+        CREATE_WITH_FLAGS => "libvirt.create",
+        OPEN_CONSOLE => "libvirt.open_console",
+        GET_STATE => "libvirt.state",
+        UNDEFINE_FLAGS => "libvirt.undefine",
+        DESTROY_FLAGS => "libvirt.destroy",
+        BLOCK_JOB_ABORT => "libvirt.block_job_abort",
+        GET_BLOCK_JOB_INFO => "libvirt.block_job",
+        SHUTDOWN_FLAGS => "libvirt.shutdown",
+        GET_METADATA => "libvirt.metadata",
+        LIST_ALL_DOMAINS => "libvirt.list",
+        EVENT_REGISTER => "libvirt.register_events",
+        EVENT_DEREGISTER => "libvirt.deregister_events",
+        OPEN_GRAPHICS_FD => "libvirt.open_graphics",
+        GET_ALL_DOMAIN_STATS => "libvirt.stats",
+        BLOCK_COPY => "libvirt.block_copy",
+        DEFINE_XML_FLAGS => "libvirt.define",
+        _ => "libvirt",
+    }
+}
 
 const DOMAINS_MAX: usize = 16_384;
 const STATS_MAX: usize = 4_096;
@@ -265,11 +304,13 @@ impl Client {
     pub async fn managed_save_remove(&self, domain: &Domain) -> Result<()> {
         self.call(MANAGED_SAVE_REMOVE, domain.args_flags(0)).await.map(drop)
     }
-    /// Registers for events of `event_id`; yields the number to deregister with.
+    /// Registers for events of `event_id`; yields the number to deregister with, which closing does by itself.
     pub async fn register_events(&self, event_id: i32) -> Result<i32> {
         let mut e = Encoder::new();
         e.i32(event_id).u32(0);
-        Ok(Decoder::new(&self.call(EVENT_REGISTER, e).await?).i32()?)
+        let callback = Decoder::new(&self.call(EVENT_REGISTER, e).await?).i32()?;
+        self.registered(callback);
+        Ok(callback)
     }
     /// Ends a registration.
     pub async fn deregister_events(&self, callback: i32) -> Result<()> {

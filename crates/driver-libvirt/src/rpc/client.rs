@@ -4,23 +4,26 @@
 //! since a slow reader of one would hold up every call behind it; see [`super::stream`].
 
 use super::address::{Address, Endpoint};
+use super::calls;
 use super::frame::{self, Header, Kind, Status};
 use super::xdr::{Decoder, Encoder};
 use super::{Error, Result};
+use driver_api::external;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-const PROC_CONNECT_OPEN: i32 = 1;
-const PROC_CONNECT_CLOSE: i32 = 2;
-const PROC_CONNECT_SUPPORTS_FEATURE: i32 = 60;
-const PROC_AUTH_LIST: i32 = 66;
-const PROC_AUTH_POLKIT: i32 = 70;
+pub(super) const PROC_CONNECT_OPEN: i32 = 1;
+pub(super) const PROC_CONNECT_CLOSE: i32 = 2;
+pub(super) const PROC_CONNECT_SUPPORTS_FEATURE: i32 = 60;
+pub(super) const PROC_AUTH_LIST: i32 = 66;
+pub(super) const PROC_AUTH_POLKIT: i32 = 70;
 const FEATURE_KEEPALIVE: i32 = 10;
 const AUTH_NONE: i32 = 0;
 const AUTH_POLKIT: i32 = 2;
@@ -29,6 +32,8 @@ const AUTH_POLKIT: i32 = 2;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an ordinary call may take. A daemon waits at most 30 s for a domain's lock by itself.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long saying goodbye may take, in all.
+pub const GOODBYE: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PINGS_UNANSWERED: u32 = 5;
 
@@ -74,37 +79,80 @@ pub struct RawEvent {
 
 type Reply = std::result::Result<Vec<u8>, frame::RemoteError>;
 
+/// Calls that the daemon has not answered; `None` for one whose caller went away.
+type Pending = BTreeMap<u32, Option<oneshot::Sender<Reply>>>;
+
 struct Shared {
-    pending: Mutex<BTreeMap<u32, oneshot::Sender<Reply>>>,
+    pending: Mutex<Pending>,
+    answered: Notify,
+    /// Numbers of the events registered for.
+    callbacks: Mutex<Vec<i32>>,
     serial: AtomicU32,
     out: mpsc::Sender<Vec<u8>>,
     closed: CancellationToken,
     unanswered: AtomicU32,
+    /// The tasks that hold the socket.
+    loops: TaskTracker,
 }
 
 impl Shared {
-    fn pending(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, oneshot::Sender<Reply>>> {
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn callbacks(&self) -> std::sync::MutexGuard<'_, Vec<i32>> {
+        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn close(&self) {
         self.closed.cancel();
         // Dropping the senders wakes every caller.
         self.pending().clear();
+        self.answered.notify_one();
+    }
+    /// Waits until the daemon is at work on nothing of ours.
+    async fn idle(&self) {
+        while !self.pending().is_empty() {
+            self.answered.notified().await;
+        }
     }
 }
 
-/// Forgets a call whose caller went away, so that the table does not grow.
-struct Forget<'a>(&'a Shared, u32);
+/// The caller of a call. Gone before its answer, it leaves a note of what the daemon is still at work on.
+struct Caller<'a> {
+    shared: &'a Shared,
+    serial: u32,
+    sent: bool,
+}
 
-impl Drop for Forget<'_> {
+impl Drop for Caller<'_> {
     fn drop(&mut self) {
-        self.0.pending().remove(&self.1);
+        let mut pending = self.shared.pending();
+        if !self.sent || self.shared.closed.is_cancelled() {
+            pending.remove(&self.serial);
+        } else if let Some(waiting) = pending.get_mut(&self.serial) {
+            *waiting = None;
+        }
     }
 }
 
-/// An open connection. Cheap to clone; closes when `close` is called or the daemon goes away.
+/// The last of a connection's clones closes its socket, if nobody said goodbye.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl std::ops::Deref for Handle {
+    type Target = Arc<Shared>;
+    fn deref(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+/// An open connection. Cheap to clone; closes when `close` is called, the last clone is dropped or the daemon goes away.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client(Arc<Handle>);
 
 impl Client {
     /// Connects, authenticates and opens `address`. Events arrive in `events`; when nobody takes them there, the
@@ -130,15 +178,19 @@ impl Client {
     pub fn over(socket: Socket, events: mpsc::Sender<RawEvent>) -> Client {
         let (out, outbox) = mpsc::channel(64);
         let shared = Arc::new(Shared {
-            pending: Mutex::new(BTreeMap::new()),
+            pending: Mutex::default(),
+            answered: Notify::new(),
+            callbacks: Mutex::default(),
             serial: AtomicU32::new(1),
             out,
             closed: CancellationToken::new(),
             unanswered: AtomicU32::new(0),
+            loops: TaskTracker::new(),
         });
-        tokio::spawn(write_loop(shared.clone(), socket.writer, outbox));
-        tokio::spawn(read_loop(shared.clone(), socket.reader, events));
-        Client(shared)
+        shared.loops.spawn(write_loop(shared.clone(), socket.writer, outbox));
+        shared.loops.spawn(read_loop(shared.clone(), socket.reader, events));
+        shared.loops.close();
+        Client(Arc::new(Handle(shared)))
     }
 
     async fn authenticate(&self) -> Result<()> {
@@ -163,7 +215,7 @@ impl Client {
         // Asking is what makes the daemon answer pings.
         let reply = self.call(PROC_CONNECT_SUPPORTS_FEATURE, e).await?;
         if Decoder::new(&reply).i32()? != 0 {
-            tokio::spawn(ping_loop(self.0.clone()));
+            self.0.loops.spawn(ping_loop(Arc::clone(&self.0)));
         }
         Ok(())
     }
@@ -173,11 +225,30 @@ impl Client {
         &self.0.closed
     }
 
-    /// Says goodbye and closes.
+    /// Remembers a registration, for `close`.
+    pub(super) fn registered(&self, callback: i32) {
+        self.0.callbacks().push(callback);
+    }
+
+    /// Says goodbye in the daemon's order: its work for us ends, events are deregistered, the connection is closed there,
+    /// and only then the socket here. A daemon that is cut off while it sends an event may fall over it (libvirt 9.0).
+    /// Takes at most [`GOODBYE`], and returns when the socket is closed.
     pub async fn close(&self) {
-        let bye = self.call_within(PROC_CONNECT_CLOSE, Encoder::new(), Duration::from_secs(2));
-        let _ = bye.await;
+        let bye = async {
+            self.0.idle().await;
+            let callbacks = std::mem::take(&mut *self.0.callbacks());
+            for callback in callbacks {
+                self.deregister_events(callback).await?;
+            }
+            self.call(PROC_CONNECT_CLOSE, Encoder::new()).await
+        };
+        match tokio::time::timeout(GOODBYE, bye).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(e)) => tracing::debug!(error = %e, "libvirt did not take our goodbye"),
+            Err(_) => tracing::debug!("libvirt did not answer our goodbye in time"),
+        }
         self.0.close();
+        self.0.loops.wait().await;
     }
 
     /// Calls `procedure` and waits at most [`CALL_TIMEOUT`].
@@ -197,16 +268,19 @@ impl Client {
         let serial = self.0.serial.fetch_add(1, Ordering::Relaxed);
         let header = Header { program: frame::REMOTE_PROGRAM, procedure, kind: Kind::Call, serial, status: Status::Ok };
         let (tx, rx) = oneshot::channel();
-        self.0.pending().insert(serial, tx);
-        let _forget = Forget(&self.0, serial);
+        self.0.pending().insert(serial, Some(tx));
+        let mut caller = Caller { shared: &self.0, serial, sent: false };
         if self.0.closed.is_cancelled() {
             return Err(gone());
         }
         let work = async {
-            self.0.out.send(header.message(&args.into_bytes())).await.map_err(|_| gone())?;
+            let permit = self.0.out.reserve().await.map_err(|_| gone())?;
+            permit.send(header.message(&args.into_bytes()));
+            caller.sent = true;
             rx.await.map_err(|_| gone())?.map_err(Error::Remote)
         };
-        tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::TimedOut(limit.as_secs())))
+        let bounded = tokio::time::timeout(limit, work);
+        external(calls::name(procedure), bounded).await.unwrap_or(Err(Error::TimedOut(limit.as_secs())))
     }
 }
 
@@ -283,7 +357,9 @@ async fn handle(shared: &Shared, header: &Header, payload: &[u8], events: &mpsc:
         }
         (frame::REMOTE_PROGRAM, Kind::Reply) => {
             shared.unanswered.store(0, Ordering::Relaxed);
-            if let Some(waiting) = shared.pending().remove(&header.serial) {
+            let waiting = shared.pending().remove(&header.serial);
+            shared.answered.notify_one();
+            if let Some(Some(waiting)) = waiting {
                 let reply = match header.status {
                     Status::Error => Err(frame::decode_error(payload)),
                     Status::Ok | Status::Continue => Ok(payload.to_vec()),
@@ -399,6 +475,46 @@ mod tests {
     async fn a_silent_daemon_times_out() {
         let (client, _theirs, _events) = pair();
         assert!(matches!(client.call(7, Encoder::new()).await, Err(Error::TimedOut(_))));
+        client.0.close();
         assert!(client.0.pending().is_empty());
+    }
+
+    /// Answers the next call and tells its procedure and payload.
+    async fn answer(theirs: &mut tokio::io::DuplexStream, payload: &[u8]) -> (i32, Vec<u8>) {
+        let (h, args) = next(theirs).await;
+        theirs.write_all(&Header { kind: Kind::Reply, ..h }.message(payload)).await.unwrap();
+        (h.procedure, args)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn goodbye_waits_for_what_was_left_then_deregisters_then_closes() {
+        let (client, mut theirs, _events) = pair();
+        let c = client.clone();
+        let registered = tokio::spawn(async move { c.register_events(0).await });
+        assert_eq!(answer(&mut theirs, &[0, 0, 0, 9]).await.0, 316);
+        assert_eq!(registered.await.unwrap().unwrap(), 9);
+        // A caller that went away; the daemon is still at its call.
+        let _ = tokio::time::timeout(Duration::from_millis(1), client.call(196, Encoder::new())).await;
+        let (left, _) = next(&mut theirs).await;
+        let c = client.clone();
+        let closing = tokio::spawn(async move { c.close().await });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        theirs.write_all(&Header { kind: Kind::Reply, ..left }.message(b"")).await.unwrap();
+        assert_eq!(answer(&mut theirs, b"").await, (317, vec![0, 0, 0, 9]));
+        assert_eq!(answer(&mut theirs, b"").await.0, PROC_CONNECT_CLOSE);
+        closing.await.unwrap();
+        assert!(read_message(&mut theirs).await.is_err(), "the socket is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_does_not_answer_the_goodbye_is_left_all_the_same() {
+        let (client, mut theirs, _events) = pair();
+        let began = tokio::time::Instant::now();
+        client.close().await;
+        assert_eq!(began.elapsed(), GOODBYE);
+        assert_eq!(next(&mut theirs).await.0.procedure, PROC_CONNECT_CLOSE);
+        assert!(read_message(&mut theirs).await.is_err());
     }
 }

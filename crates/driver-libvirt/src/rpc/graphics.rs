@@ -5,6 +5,7 @@
 
 use super::address::{Address, Endpoint};
 use super::calls::{Domain, OPEN_GRAPHICS_FD};
+use super::client;
 use super::frame::{self, Header, Kind, Status};
 use super::xdr::{Decoder, Encoder};
 use super::{Error, Result};
@@ -27,7 +28,7 @@ pub fn open_display(address: &Address, domain: &Domain) -> Result<UnixStream> {
     };
     let lost = |e: std::io::Error| Error::Connection(e.to_string());
     let mut socket = UnixStream::connect(path).map_err(lost)?;
-    let limit = Some(super::client::CONNECT_TIMEOUT);
+    let limit = Some(client::CONNECT_TIMEOUT);
     socket.set_read_timeout(limit).and_then(|()| socket.set_write_timeout(limit)).map_err(lost)?;
     let (auth, _) = call(&mut socket, 66, 1, Encoder::new())?;
     let kinds = Decoder::new(&auth).list(20, |d| d.i32())?;
@@ -40,7 +41,12 @@ pub fn open_display(address: &Address, domain: &Domain) -> Result<UnixStream> {
     let mut e = Encoder::new();
     domain.encode(&mut e);
     e.u32(0).u32(SKIP_AUTH);
-    let (_, fd) = call(&mut socket, OPEN_GRAPHICS_FD, 4, e)?;
+    let opened = call(&mut socket, OPEN_GRAPHICS_FD, 4, e);
+    // The display stays when the connection it came by is closed; a goodbye unheard changes nothing.
+    if let Err(e) = call(&mut socket, client::PROC_CONNECT_CLOSE, 5, Encoder::new()) {
+        tracing::debug!(error = %e, "libvirt did not take the goodbye of a display's connection");
+    }
+    let (_, fd) = opened?;
     let fd = fd.ok_or_else(|| Error::Connection("the daemon sent no descriptor".into()))?;
     let display = UnixStream::from(fd);
     display.set_nonblocking(true).map_err(lost)?;
