@@ -50,22 +50,7 @@ impl TestCluster {
         let env = world.env();
         let (database, store) = world.store();
         let config = config(&shape, database);
-        let mut drivers: BTreeMap<String, Arc<dyn ComputeDriver>> = BTreeMap::new();
-        for h in &shape.hosts {
-            let fake = Fake::on(h.machine.clone(), h.options.clone()).expect("the options of the fake are right");
-            drivers.insert(h.name.clone(), Arc::new(fake));
-        }
-        let cloud = Cloud::start(Ingredients {
-            config: &config,
-            data: world.dir.path(),
-            store,
-            env: env.clone(),
-            admin_password: Secret::new(PASSWORD.to_owned()),
-            drivers,
-            simulated: shape.database == crate::Database::Inline,
-        })
-        .await
-        .expect("the cloud starts");
+        let cloud = Cloud::start(ingredients(&world, &config, store, &env)).await.expect("the cloud starts");
         let admin = Client::anonymous(cloud.router.clone()).login("admin", PASSWORD, "admin").await;
         let cluster = TestCluster { world, cloud: Some(cloud), env, admin, ended: false };
         let up = |c: &Conductor| c.hosts().iter().filter(|h| h.up).count();
@@ -73,8 +58,22 @@ impl TestCluster {
         let silent = |h: &&crate::Host| !h.machine.is_reachable();
         let expected = shape.hosts.len() - shape.hosts.iter().filter(silent).count();
         let conductor = cluster.conductor().clone();
-        cluster.until("the hosts register", async || up(&conductor) >= expected).await;
+        if cluster.world.link().is_none() {
+            cluster.until("the hosts register", async || up(&conductor) >= expected).await;
+        }
         cluster
+    }
+
+    /// Ends a host's agent as if its process had died, and starts it again before the same machine.
+    /// # Panics
+    /// If it does not start, or there is no such host.
+    pub async fn restart_agent(&mut self, host: &str) {
+        let (world, env) = (self.world.clone(), self.env.clone());
+        let cloud = self.cloud.as_mut().expect("the cluster was not ended yet");
+        let config = config(&world.shape(), "sqlite".into());
+        let row = config.compute.iter().find(|h| h.name == host).expect("the host is there").clone();
+        let i = ingredients(&world, &config, cloud.store.clone(), &env);
+        cloud.restart_agent(&i, &row).await.expect("the agent starts again");
     }
 
     fn cloud(&self) -> &Cloud {
@@ -278,6 +277,26 @@ impl TestCluster {
 impl Drop for TestCluster {
     fn drop(&mut self) {
         assert!(self.ended || std::thread::panicking(), "a test must end its cluster: the audit belongs to it");
+    }
+}
+
+fn ingredients<'a>(world: &'a World, config: &'a Config, store: Store, env: &Env) -> Ingredients<'a> {
+    let shape = world.shape();
+    let mut drivers: BTreeMap<String, Arc<dyn ComputeDriver>> = BTreeMap::new();
+    for h in &shape.hosts {
+        let fake = Fake::on(h.machine.clone(), h.options.clone()).expect("the options of the fake are right");
+        drivers.insert(h.name.clone(), Arc::new(fake));
+    }
+    Ingredients {
+        config,
+        data: world.dir.path(),
+        store,
+        env: env.clone(),
+        admin_password: Secret::new(PASSWORD.to_owned()),
+        drivers,
+        simulated: shape.database == crate::Database::Inline,
+        link: world.link(),
+        probe: world.probe(),
     }
 }
 

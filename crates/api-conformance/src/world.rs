@@ -3,13 +3,14 @@
 use crate::TestCluster;
 use driver_api::Clock;
 use driver_fake::Machine;
+use messaging::Link;
 use model::{Env, Random, Timestamp};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::testing::TestEngine;
-use store::{SqliteMode, Store};
+use store::{Door, SqliteMode, Store};
 
 /// Noon of a day, where virtual time begins (µs since the epoch).
 const NOON: i64 = 1_800_000_000_000_000;
@@ -58,6 +59,9 @@ pub struct Shape {
     pub token_seconds: u64,
     /// The database is a file that the next life finds; else it is gone with its life.
     pub keep: bool,
+    /// With `keep`: it is kept in memory, which is as true to a process that is killed (not to a power cut) and costs
+    /// no flush. Only for [`Database::Inline`].
+    pub in_memory: bool,
 }
 
 impl Default for Shape {
@@ -69,6 +73,7 @@ impl Default for Shape {
             quota: BTreeMap::new(),
             token_seconds: 7 * 24 * 3600,
             keep: false,
+            in_memory: false,
         }
     }
 }
@@ -86,8 +91,13 @@ pub struct World {
     pub(crate) shape: Mutex<Shape>,
     pub(crate) dir: tempfile::TempDir,
     postgres: Option<TestEngine>,
-    now: AtomicI64,
+    pub(crate) now: AtomicI64,
     lives: AtomicU64,
+    /// A database in memory that outlives its process, where the shape keeps it there.
+    pub(crate) memory: Mutex<Option<Store>>,
+    probe: Mutex<Option<conductor::Probe>>,
+    door: Mutex<Option<Arc<dyn Door>>>,
+    link: Mutex<Option<Arc<dyn Link>>>,
 }
 
 impl World {
@@ -96,9 +106,32 @@ impl World {
     /// If there is no place for it, or PostgreSQL is asked for and not there (the message says what to do).
     pub fn new(shape: Shape) -> Arc<World> {
         let postgres = (shape.database == Database::Postgres).then(|| store::testing::postgres(8));
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        // What need not survive a power cut need not be flushed to a disk.
+        let shm = std::path::Path::new("/dev/shm");
+        let place = if shape.in_memory && shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
+        let dir = tempfile::tempdir_in(place).expect("a temporary directory can be made");
         let (now, lives) = (AtomicI64::new(NOON), AtomicU64::new(0));
-        Arc::new(World { shape: Mutex::new(shape), dir, postgres, now, lives })
+        let (memory, probe, door) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(World { shape: Mutex::new(shape), dir, postgres, now, lives, memory, probe, door, link: Mutex::default() })
+    }
+    /// Has `probe` asked at every moment of every flow, from the next life on.
+    pub fn set_probe(&self, probe: conductor::Probe) {
+        *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe);
+    }
+    pub(crate) fn probe(&self) -> Option<conductor::Probe> {
+        self.probe.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Has every durable write of the cloud pass through `door`, from the next life on.
+    pub fn set_door(&self, door: Arc<dyn Door>) {
+        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);
+    }
+    /// Has every message between the control plane and the hosts pass over `link`, from the next life on. Such a life
+    /// does not wait for its hosts when it begins: their word may be lost.
+    pub fn set_link(&self, link: Arc<dyn Link>) {
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+    }
+    pub(crate) fn link(&self) -> Option<Arc<dyn Link>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     /// What it is made of now.
     pub fn shape(&self) -> Shape {
@@ -162,15 +195,25 @@ impl World {
     pub(crate) fn store(&self) -> (String, Store) {
         let shape = self.shape();
         let mode = if shape.database == Database::Inline { SqliteMode::Inline } else { SqliteMode::Threaded };
-        match &self.postgres {
+        let (url, store) = match &self.postgres {
             Some(engine) => (engine.url.clone().unwrap_or_default(), engine.store.clone()),
             None => {
-                let opened = match shape.keep {
-                    true => Store::open_sqlite(&self.dir.path().join("kilonova.db"), mode),
-                    false => Store::open_memory(mode),
+                let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+                let opened = match (&*memory, shape.keep, shape.in_memory) {
+                    (Some(store), ..) => Ok(store.clone()),
+                    (None, true, false) => Store::open_sqlite(&self.dir.path().join("kilonova.db"), mode),
+                    _ => Store::open_memory(mode),
                 };
-                ("sqlite".into(), opened.expect("the database opens"))
+                let store = opened.expect("the database opens");
+                if shape.keep && shape.in_memory {
+                    *memory = Some(store.clone());
+                }
+                ("sqlite".into(), store)
             }
+        };
+        match self.door.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            Some(door) => (url, store.behind(door)),
+            None => (url, store),
         }
     }
 }

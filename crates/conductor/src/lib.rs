@@ -12,6 +12,7 @@ mod error;
 mod finish;
 mod flows;
 mod hosts;
+mod invariants;
 mod read;
 mod reconcilers;
 mod request;
@@ -19,14 +20,16 @@ mod run;
 mod tasks;
 
 pub use error::Error;
+pub use flows::Step;
 pub use hosts::HostView;
+pub use invariants::{Limits, invariants};
 pub use request::{
     Accepted, ActionRequest, BuildRequest, NetworkRequest, NicRequest, RebuildRequest,
 };
 
 use hosts::Hosts;
 use model::Env;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
 use tasks::Tasks;
@@ -85,7 +88,11 @@ pub struct Inner {
     tasks: Tasks,
     running: TaskTracker,
     stop: CancellationToken,
+    probe: OnceLock<Probe>,
 }
+
+/// Where a test reaches into the flows.
+pub type Probe = Arc<dyn flow::Probe<Step, driver_api::Error>>;
 
 impl std::ops::Deref for Conductor {
     type Target = Inner;
@@ -115,7 +122,14 @@ impl Conductor {
             tasks: Tasks::default(),
             running: TaskTracker::new(),
             stop: CancellationToken::new(),
+            probe: OnceLock::new(),
         }))
+    }
+    /// Has `probe` asked at every moment of every flow from now on. Only tests have one, and it stays.
+    pub fn probed_by(&self, probe: Probe) {
+        if self.probe.set(probe).is_err() {
+            tracing::error!("a second probe is not asked");
+        }
     }
     /// Stops taking work and waits for what runs to be cut off at its next await; the next start takes it up again.
     pub async fn stop(&self) {

@@ -1,6 +1,7 @@
 //! A flow's life in this process: begin, renew its lease, end; and the taking up of flows that a crash left.
 
 use crate::flows::{self, Input, Run};
+use crate::invariants::GRACE;
 use crate::Conductor;
 use driver_api::{Error, ErrorKind, Op};
 use flow::BoxFuture;
@@ -52,7 +53,7 @@ impl Conductor {
             Err(e) => return self.end(&row, &server, &[], Err(Error::internal("the flow's arguments cannot be read", e))).await,
         };
         let mut run = Run { conductor: self, row: &row, input, server, op, left: Vec::new() };
-        let mut engine: flows::Flow<'_> = flow::Flow::new(Arc::new(Time(self.env.clock.clone())), None);
+        let mut engine: flows::Flow<'_> = flow::Flow::new(Arc::new(Time(self.env.clock.clone())), self.probe.get().cloned());
         let known = row.version == flows::VERSION;
         let outcome = if known {
             let deadline = self.options.deadline;
@@ -60,7 +61,7 @@ impl Conductor {
                 biased;
                 r = flows::dispatch(&mut engine, &mut run) => r,
                 // The driver should have given up before; what it does later is fenced by the generation.
-                () = self.env.clock.sleep(deadline + Duration::from_secs(30)) => Err(Error::new(ErrorKind::TimedOut, "the operation took too long")),
+                () = self.env.clock.sleep(deadline + GRACE) => Err(Error::new(ErrorKind::TimedOut, "the operation took too long")),
             }
         } else {
             Err(Error::new(ErrorKind::Internal, "the operation was begun by another release and is given up"))
@@ -72,15 +73,23 @@ impl Conductor {
                 tracing::debug!(flow = %row.id, server = %server.id, "superseded");
                 return;
             }
-            if let Err(parked) = engine.unwind(0).await {
-                tracing::error!(flow = %row.id, server = %server.id, step = ?parked.step, error = %parked.error,
-                    "an undo cannot be done now; it will be tried again");
+            if let Err(error) = self.unwind(&mut engine).await {
+                tracing::error!(flow = %row.id, server = %server.id, %error, "an undo cannot be done now; it will be tried again");
                 return self.park(&row).await;
             }
         }
         let steps = crate::finish::steps(engine.records(), &run.left, server.host.as_ref());
         drop(engine);
         self.end(&row, &server, &steps, outcome).await;
+    }
+
+    /// Undoes all that is owed; an undo that never answers is given up like one that fails.
+    async fn unwind(&self, engine: &mut flows::Flow<'_>) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            undone = engine.unwind(0) => undone.map_err(|parked| parked.error),
+            () = self.env.clock.sleep(self.options.deadline + GRACE) => Err(Error::new(ErrorKind::TimedOut, "an undo took too long")),
+        }
     }
 
     /// Takes up the flows that nobody runs: expired leases, and when alone, all that an earlier life left (`at_start`

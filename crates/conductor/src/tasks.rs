@@ -61,6 +61,10 @@ impl Tasks {
     pub fn cancel_others(&self, mine: &[Uuid], then: Timestamp) {
         self.with(|m| m.values().filter(|t| t.since <= then && !mine.contains(&t.flow)).for_each(|t| t.cancel.cancel()));
     }
+    /// What runs here: server, flow and since when.
+    pub fn ages(&self) -> Vec<(Uuid, Uuid, Timestamp)> {
+        self.with(|m| m.iter().map(|(server, t)| (*server, t.flow, t.since)).collect())
+    }
     /// Flows that run here.
     pub fn flows(&self) -> Vec<Uuid> {
         self.with(|m| m.values().map(|t| t.flow).collect())

@@ -31,6 +31,9 @@ pub trait Step: Copy + Eq + Ord + std::fmt::Debug + Send + Sync + 'static {
     const ALL: &'static [Self];
     /// Its word in the journal.
     fn name(self) -> &'static str;
+    /// Whether it has an undo. The engine holds every use of the step to it, so that a sweep can tell which ways of
+    /// going wrong it must have seen.
+    fn undoes(self) -> bool;
 }
 
 /// Time, as an argument.
@@ -105,6 +108,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         G: Future<Output = Result<(), E>> + Send + 'a,
     {
         self.go_on()?;
+        debug_assert!(step.undoes(), "{step:?} has an undo here and says it has none");
         self.owe(step, undo);
         self.effect(step, action).await
     }
@@ -118,6 +122,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         F: Future<Output = Result<T, E>>,
     {
         self.go_on()?;
+        debug_assert!(!step.undoes(), "{step:?} has no undo here and says it has one");
         self.effect(step, action).await
     }
     fn go_on(&self) -> Result<(), E> {
@@ -163,11 +168,18 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
     fn ask(&self, step: S, moment: Moment) -> impl Future<Output = Verdict<E>> + use<'a, S, E> {
         let verdict = self.probe.as_ref().map_or(Verdict::Go, |p| p.at(step, moment));
         async move {
-            if matches!(verdict, Verdict::Crash) {
-                // A process that died answers nobody; whoever wanted it to die drops this.
-                std::future::pending::<()>().await;
+            match verdict {
+                Verdict::Crash => {
+                    // A process that died answers nobody; whoever wanted it to die drops this.
+                    std::future::pending::<()>().await;
+                    Verdict::Go
+                }
+                Verdict::Hold(until) => {
+                    until.cancelled().await;
+                    Verdict::Go
+                }
+                verdict => verdict,
             }
-            verdict
         }
     }
     /// Where the undo stack stands: an inner scope begins here.
@@ -200,7 +212,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         let times = match self.ask(step, Moment::BeforeUndo).await {
             Verdict::Fail(error) => return Err(error),
             Verdict::Twice => 2,
-            Verdict::Go | Verdict::Crash => 1,
+            _ => 1,
         };
         for _ in 0..times {
             let Some(undo) = self.undos.last_mut() else { return Ok(()) };

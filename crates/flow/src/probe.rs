@@ -3,15 +3,16 @@
 //! A sweep runs a flow once for each point of [`matrix`] with a [`Fault`] there, and fails if one was never
 //! hit: a step that no flow of the sweep took has not been tested.
 
-use crate::Step;
+use crate::{Step, UNDO_TRIES};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use tokio_util::sync::CancellationToken;
 
 /// A place where a probe is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Moment {
     /// Before the action: failing here is "error before its effect"; `Twice` runs the action twice.
     BeforeAction,
-    /// After the action: failing here is "effect, then error" and "effect, then lost reply".
+    /// After the action: failing here is "effect, then error"; holding here is "effect, then lost reply".
     AfterAction,
     /// After a remote step was recorded.
     AfterRecord,
@@ -22,7 +23,7 @@ pub enum Moment {
 }
 
 /// What the probe wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Verdict<E> {
     /// Go on.
     Go,
@@ -30,6 +31,8 @@ pub enum Verdict<E> {
     Twice,
     /// Fail with this.
     Fail(E),
+    /// Go on when this fires. One that never fires is an answer that never comes.
+    Hold(CancellationToken),
     /// The process dies here: the flow never goes on, and the test drops it.
     Crash,
 }
@@ -47,14 +50,18 @@ pub enum Mode {
     FailBefore,
     /// It has its effect and is reported as failed.
     FailAfter,
+    /// It has its effect and nobody ever hears of it.
+    LostReply,
     /// The process dies before its effect.
     CrashBefore,
     /// The process dies after its effect, before anybody knows.
     CrashAfter,
     /// Its action runs twice.
     Repeat,
-    /// It goes well, a later failure is assumed, and its undo fails at first.
+    /// Something fails after it, and its undo fails at first.
     UndoFails,
+    /// Something fails after it, and its undo fails more often than it is repeated.
+    UndoFailsLong,
     /// Its undo runs twice.
     UndoRepeats,
     /// The process dies before its undo.
@@ -65,13 +72,15 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Mode; 9] = [
+    pub const ALL: [Mode; 11] = [
         Mode::FailBefore,
         Mode::FailAfter,
+        Mode::LostReply,
         Mode::CrashBefore,
         Mode::CrashAfter,
         Mode::Repeat,
         Mode::UndoFails,
+        Mode::UndoFailsLong,
         Mode::UndoRepeats,
         Mode::CrashBeforeUndo,
         Mode::CrashAfterUndo,
@@ -80,8 +89,8 @@ impl Mode {
     pub fn moment(self) -> Moment {
         match self {
             Mode::FailBefore | Mode::CrashBefore | Mode::Repeat => Moment::BeforeAction,
-            Mode::FailAfter | Mode::CrashAfter => Moment::AfterAction,
-            Mode::UndoFails | Mode::UndoRepeats | Mode::CrashBeforeUndo => Moment::BeforeUndo,
+            Mode::FailAfter | Mode::LostReply | Mode::CrashAfter => Moment::AfterAction,
+            Mode::UndoFails | Mode::UndoFailsLong | Mode::UndoRepeats | Mode::CrashBeforeUndo => Moment::BeforeUndo,
             Mode::CrashAfterUndo => Moment::AfterUndo,
         }
     }
@@ -89,39 +98,58 @@ impl Mode {
     pub fn crashes(self) -> bool {
         matches!(self, Mode::CrashBefore | Mode::CrashAfter | Mode::CrashBeforeUndo | Mode::CrashAfterUndo)
     }
+    /// Whether it is about the step's undo: without one it cannot happen.
+    pub fn undoes(self) -> bool {
+        matches!(self.moment(), Moment::BeforeUndo | Moment::AfterUndo)
+    }
+    /// How often it strikes.
+    fn times(self) -> u32 {
+        if self == Mode::UndoFailsLong { UNDO_TRIES + 2 } else { 1 }
+    }
 }
 
-/// Every step in every mode: what a sweep must have hit.
+/// Every step in every mode that it can have: what a sweep must have hit.
 pub fn matrix<S: Step>() -> Vec<(S, Mode)> {
-    S::ALL.iter().flat_map(|step| Mode::ALL.map(|mode| (*step, mode))).collect()
+    let modes = |step: S| Mode::ALL.into_iter().filter(move |mode| step.undoes() || !mode.undoes());
+    S::ALL.iter().flat_map(|step| modes(*step).map(|mode| (*step, mode))).collect()
 }
 
-/// One step going wrong in one way, once; it says whether it came to that.
+/// One step going wrong in one way; it says whether it came to that. Where the undo shall go wrong, the step itself
+/// is reported as failed after its effect, once, so that there is something to undo.
 pub struct Fault<S, E> {
     step: S,
     mode: Mode,
     error: E,
     hits: AtomicU32,
+    failed: AtomicU32,
 }
 
 impl<S: Step, E: Clone + Send + Sync> Fault<S, E> {
     /// `step` goes wrong by `mode` the first time it gets there, with `error` where it fails.
     pub fn new(step: S, mode: Mode, error: E) -> Fault<S, E> {
-        Fault { step, mode, error, hits: AtomicU32::new(0) }
+        Fault { step, mode, error, hits: AtomicU32::new(0), failed: AtomicU32::new(0) }
     }
-    /// Whether it came to that.
+    /// Whether it came to that, as often as it was meant to.
     pub fn hit(&self) -> bool {
-        self.hits.load(SeqCst) > 0
+        self.hits.load(SeqCst) >= self.mode.times()
     }
 }
 
 impl<S: Step, E: Clone + Send + Sync> Probe<S, E> for Fault<S, E> {
     fn at(&self, step: S, moment: Moment) -> Verdict<E> {
-        if step != self.step || moment != self.mode.moment() || self.hits.fetch_add(1, SeqCst) > 0 {
+        if step != self.step {
+            return Verdict::Go;
+        }
+        if self.mode.undoes() && moment == Moment::AfterAction {
+            let first = self.failed.fetch_add(1, SeqCst) == 0;
+            return if first { Verdict::Fail(self.error.clone()) } else { Verdict::Go };
+        }
+        if moment != self.mode.moment() || self.hits.fetch_add(1, SeqCst) >= self.mode.times() {
             return Verdict::Go;
         }
         match self.mode {
             Mode::Repeat | Mode::UndoRepeats => Verdict::Twice,
+            Mode::LostReply => Verdict::Hold(CancellationToken::new()),
             mode if mode.crashes() => Verdict::Crash,
             _ => Verdict::Fail(self.error.clone()),
         }

@@ -164,6 +164,7 @@ impl<'a, S: Step, E: std::fmt::Display + Send + 'a> Flow<'a, S, E> {
         E: 'static,
     {
         self.go_on()?;
+        debug_assert!(step.undoes(), "{step:?} has an undo here and says it has none");
         let name = step.name();
         let recorded = recorder.replay(name).map_err(recorder.broken)?;
         let number = recorded.as_ref().map_or_else(|| recorder.number(), |(number, _)| *number);

@@ -86,6 +86,8 @@ pub struct Ingredients<'a> {
     pub drivers: BTreeMap<String, Arc<dyn ComputeDriver>>,
     /// File work on the calling thread and cheap password hashes: for simulations.
     pub simulated: bool,
+    /// Asked at every moment of every flow: for tests.
+    pub probe: Option<conductor::Probe>,
 }
 
 fn service<E: std::fmt::Display>(service: &'static str) -> impl Fn(E) -> Error {
@@ -128,6 +130,9 @@ impl Cloud {
             images.clone(),
             conductor_options,
         );
+        if let Some(probe) = &i.probe {
+            conductor.probed_by(probe.clone());
+        }
         let mut agents = Vec::new();
         let mut wires = BTreeMap::new();
         for host in &i.config.compute {

@@ -238,6 +238,7 @@ pub async fn run(o: &Options) -> Result<(), String> {
         admin_password: Secret::new(password.clone()),
         drivers: BTreeMap::new(),
         simulated: false,
+        probe: None,
     })
     .await
     .map_err(|e| e.to_string())?;

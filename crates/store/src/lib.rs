@@ -15,6 +15,7 @@
 
 pub mod aggregates;
 pub mod counters;
+mod door;
 mod error;
 pub mod flavors;
 pub mod flows;
@@ -37,6 +38,7 @@ mod tx;
 mod unit;
 mod value;
 
+pub use door::Door;
 pub use error::{Error, Result};
 pub use row::Row;
 pub use store::{SqliteMode, Store};

@@ -1,6 +1,7 @@
 //! The handle everybody holds: hands units to the engine's threads and waits for their answers. Never blocks
 //! an async thread (except inline, where running on the caller's thread is the point).
 
+use crate::door::Door;
 use crate::unit::{self, Unit};
 use crate::{Error, Result, Tx, lite, migrations, pg};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,10 @@ pub(crate) type Private = Box<dyn std::any::Any + Send + Sync>;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store {
+    inner: Arc<Inner>,
+    pub(crate) door: Option<Arc<dyn Door>>,
+}
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -104,7 +108,8 @@ impl Store {
     }
 
     fn assemble(engine: Engine, threads: Vec<JoinHandle<()>>, counters: Arc<Counters>, private: Option<Private>) -> Store {
-        Store(Arc::new(Inner { engine: Some(engine), threads: Mutex::new(threads), counters, _private: private }))
+        let inner = Inner { engine: Some(engine), threads: Mutex::new(threads), counters, _private: private };
+        Store { inner: Arc::new(inner), door: None }
     }
 
     /// One durable unit: when this returns `Ok`, what `work` did is on the disk; when it returns `Err`,
@@ -115,19 +120,27 @@ impl Store {
         &self,
         work: impl FnMut(&mut Tx) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(true, work).await
+        self.through(self.run(true, work)).await
     }
     /// Reads one snapshot; `work` must not change anything.
     pub async fn read<T: Send + 'static>(&self, work: impl FnMut(&mut Tx) -> Result<T> + Send + 'static) -> Result<T> {
         self.run(false, work).await
     }
+    /// A database in memory with everything that is in this one, which must be inline.
+    pub(crate) fn copy(&self) -> Result<Store> {
+        let Some(Engine::Inline(tx)) = &self.inner.engine else {
+            return Err(Error::Unavailable("only an inline database is copied".into()));
+        };
+        let copy = lite::copy(&tx.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(copy))), Vec::new(), Arc::default(), None))
+    }
     /// Units so far that were committed and changed rows.
     pub fn commits(&self) -> u64 {
-        self.0.counters.commits.load(Relaxed)
+        self.inner.counters.commits.load(Relaxed)
     }
     /// Flushes so far that made such units durable: fewer than [`Store::commits`] where units shared one.
     pub fn flushes(&self) -> u64 {
-        self.0.counters.flushes.load(Relaxed)
+        self.inner.counters.flushes.load(Relaxed)
     }
 
     async fn run<T: Send + 'static>(
@@ -136,10 +149,10 @@ impl Store {
         work: impl FnMut(&mut Tx) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let closed = || Error::Unavailable("the store is closed".into());
-        let (unit, answer) = match self.0.engine.as_ref().ok_or_else(closed)? {
+        let (unit, answer) = match self.inner.engine.as_ref().ok_or_else(closed)? {
             Engine::Inline(tx) => {
                 let mut tx = tx.lock().unwrap_or_else(PoisonError::into_inner);
-                return lite::inline(&mut tx, write, &self.0.counters, work);
+                return lite::inline(&mut tx, write, &self.inner.counters, work);
             }
             Engine::Threads { writes, reads } => {
                 let (unit, answer) = unit::unit(work);

@@ -27,7 +27,8 @@ pub(crate) const VERSION: i64 = 1;
 
 /// Every effect outside our database, of every flow. The failure matrix runs over these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Step {
+#[allow(missing_docs, reason = "each is the verb that its host is told")]
+pub enum Step {
     Spawn,
     Destroy,
     PowerOn,
@@ -72,6 +73,9 @@ impl flow::Step for Step {
             Step::Snapshot => "compute_snapshot_instance",
             Step::Rebuild => "compute_rebuild_instance",
         }
+    }
+    fn undoes(self) -> bool {
+        matches!(self, Step::Spawn | Step::Snapshot)
     }
 }
 
