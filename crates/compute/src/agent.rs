@@ -23,6 +23,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 /// Destroyed guests whose fence is remembered, so that a late call of an older intent does not make them again.
@@ -86,6 +87,7 @@ impl Agent {
             noted: std::sync::Mutex::default(),
             wired: tokio::sync::Mutex::default(),
             stale: std::sync::Mutex::default(),
+            left_wires: tokio::sync::Notify::new(),
             builds: Semaphore::new(parts.options.max_concurrent_builds.max(1)),
         });
         let stop = CancellationToken::new();
@@ -183,6 +185,14 @@ struct Room {
 impl Room {
     async fn run(mut self, mut server: ComputeServer, context: HostContext, stop: CancellationToken) {
         let mut events = self.begin(context).await;
+        // Not one of the tasks that the end waits for; it goes with this loop, however that goes.
+        let unwiring = AbortOnDropHandle::new(tokio::spawn(unwire(Arc::clone(&self.host), self.clock.clone())));
+        self.serve(&mut server, &mut events, &stop).await;
+        drop(unwiring);
+        self.end().await;
+    }
+
+    async fn serve(&mut self, server: &mut ComputeServer, events: &mut Option<EventStream>, stop: &CancellationToken) {
         let clock = self.clock.clone();
         let mut timer = Box::pin(clock.sleep(self.pause()));
         loop {
@@ -194,7 +204,7 @@ impl Room {
                         timer.set(clock.sleep(self.pause()));
                     }
                 }
-                event = next(&mut events) => self.event(event),
+                event = next(events) => self.event(event),
                 permit = server.reports.reserve(), if !self.outbox.is_empty() => match (permit, self.outbox.pop()) {
                     (Ok(permit), Some(report)) => permit.send(report),
                     // Nobody reads reports any more; calls still end with their answers.
@@ -210,7 +220,6 @@ impl Room {
                 }
             }
         }
-        self.end().await;
     }
 
     /// Starts the driver and takes the first look.
@@ -501,6 +510,14 @@ impl Room {
             self.fences.put(id, fence);
             self.known.forget(id);
         }
+    }
+}
+
+/// Takes away what guests left, whenever some did.
+async fn unwire(host: Arc<Host>, clock: Clock) {
+    loop {
+        host.left_wires.notified().await;
+        host.keep_unwiring(&clock).await;
     }
 }
 

@@ -10,7 +10,9 @@ impl Host {
         // Forgotten first: a `sync` that runs meanwhile must not wire it again.
         let known = self.assignments.get(id);
         self.assignments.remove(id);
-        self.unwire(id, known.as_ref().map(|a| &a.spec)).await?;
+        if self.unwire(id, known.as_ref().map(|a| &a.spec)).await {
+            self.left_wires.notify_one();
+        }
         self.forget_rebuild(id).await
     }
 }

@@ -6,7 +6,7 @@ use crate::wiring::{Wired, Wiring};
 use driver_api::{ComputeDriver, Error, ErrorKind, Op, Result};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 /// One host: its driver, its wires and what it knows.
@@ -22,6 +22,8 @@ pub(crate) struct Host {
     pub(crate) builds: Semaphore,
     /// What is wired; held while wires change.
     pub(crate) wired: tokio::sync::Mutex<Wired>,
+    /// Told when wires of a guest that is gone were left.
+    pub(crate) left_wires: Notify,
     /// Guests whose wires are not yet what their assignments say.
     pub(crate) stale: Mutex<BTreeSet<Uuid>>,
 }

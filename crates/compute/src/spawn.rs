@@ -30,8 +30,8 @@ impl Host {
             return;
         }
         let gone = matches!(self.driver.get(id).await, Err(e) if e.kind == ErrorKind::NotFound);
-        if gone && let Err(e) = self.unwire(id, Some(&a.spec)).await {
-            tracing::warn!(instance = %id, error = %e, detail = e.detail, "wires of a guest that was not made stay");
+        if gone && self.unwire(id, Some(&a.spec)).await {
+            self.left_wires.notify_one();
         }
     }
 }

@@ -6,12 +6,13 @@
 use crate::assignments::Assignments;
 use crate::host::Host;
 use async_trait::async_trait;
-use driver_api::{Error, ErrorKind, InstanceSpec, NicSpec, Result};
+use driver_api::{Clock, Error, ErrorKind, InstanceSpec, NicSpec, Result};
 use guestdata::{Guest, Secret};
 use hostnet::{HostNet, MetadataSource, PasswordRefused};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The host's network as the agent sees it. A host without one (`networking = false`, or a backend that owns the
@@ -38,8 +39,18 @@ pub trait Wiring: Send + Sync {
     async fn close(&self) {}
 }
 
-/// Interfaces by guest, as they were wired last.
-pub(crate) type Wired = BTreeMap<Uuid, Vec<NicSpec>>;
+/// What is wired.
+#[derive(Default)]
+pub(crate) struct Wired {
+    /// Interfaces by guest, as they were wired last.
+    guests: BTreeMap<Uuid, Vec<NicSpec>>,
+    /// Interfaces of guests that are gone, which would not go with them.
+    left: Vec<NicSpec>,
+}
+
+/// How long the host's network is left alone after it would not let a wire go, at first and at most.
+const LEFT_FIRST: Duration = Duration::from_secs(5);
+const LEFT_MOST: Duration = Duration::from_secs(300);
 
 impl Host {
     /// The network, where this host wires ports itself.
@@ -63,28 +74,77 @@ impl Host {
         let spec = self.with_devices(spec);
         if let Some(wiring) = self.wires() {
             let mut wired = self.wired.lock().await;
-            let before = wired.insert(spec.id, spec.nics.clone()).unwrap_or_default();
+            // A port that comes back is no remainder any more.
+            wired.left.retain(|n| !has(&spec.nics, n));
+            let before = wired.guests.insert(spec.id, spec.nics.clone()).unwrap_or_default();
             drop_absent(wiring, &before, &spec.nics).await?;
             wiring.plug(&spec.nics).await?;
         }
         Ok(spec)
     }
 
-    /// Takes all wires of a guest away. `named` are its interfaces as its last assignment has them, for an agent that
-    /// did not wire them itself.
-    pub(crate) async fn unwire(&self, id: Uuid, named: Option<&InstanceSpec>) -> Result<()> {
-        let Some(wiring) = self.wires() else { return Ok(()) };
+    /// Takes all wires of a guest away, which is gone. `named` are its interfaces as its last assignment has them, for an
+    /// agent that did not wire them itself. Wires that will not go keep nobody waiting: without a guest they carry
+    /// nothing, so they are said once, left over, and taken away by [`Host::unwire_left`] or the next `sync`. True: some
+    /// were left.
+    pub(crate) async fn unwire(&self, id: Uuid, named: Option<&InstanceSpec>) -> bool {
+        let Some(wiring) = self.wires() else { return false };
         let mut wired = self.wired.lock().await;
-        let mut nics = wired.get(&id).cloned().unwrap_or_default();
+        let mut nics = wired.guests.remove(&id).unwrap_or_default();
         if let Some(spec) = named {
-            let more = self.with_devices(spec).nics;
-            nics.extend(more.into_iter().filter(|n| !wired.get(&id).is_some_and(|w| has(w, n))));
+            let more: Vec<NicSpec> = self.with_devices(spec).nics.into_iter().filter(|n| !has(&nics, n)).collect();
+            nics.extend(more);
         }
-        if !nics.is_empty() {
-            wiring.unplug(&nics).await?;
+        // A port may have moved to another guest meanwhile.
+        nics.retain(|n| !wired.guests.values().any(|g| has(g, n)));
+        if nics.is_empty() {
+            return false;
         }
-        wired.remove(&id);
-        Ok(())
+        let Err(e) = wiring.unplug(&nics).await else {
+            wired.left.retain(|n| !has(&nics, n));
+            return false;
+        };
+        let devices: Vec<&str> = nics.iter().map(|n| n.device.as_str()).collect();
+        tracing::warn!(
+            host = self.name, instance = %id, ?devices, error = %e, detail = e.detail,
+            "the guest is gone and its wires are not; they are taken away later"
+        );
+        let more: Vec<NicSpec> = nics.into_iter().filter(|n| !has(&wired.left, n)).collect();
+        wired.left.extend(more);
+        true
+    }
+
+    /// Tries once more to take away what guests that are gone have left. True: nothing is left.
+    pub(crate) async fn unwire_left(&self) -> bool {
+        let Some(wiring) = self.wires() else { return true };
+        let mut wired = self.wired.lock().await;
+        let left = std::mem::take(&mut wired.left);
+        if left.is_empty() {
+            return true;
+        }
+        // One by one: a wire that is stuck holds up no other.
+        for nic in left {
+            match wiring.unplug(std::slice::from_ref(&nic)).await {
+                Ok(()) => tracing::info!(host = self.name, device = nic.device, "a wire that was left is gone"),
+                Err(e) => {
+                    tracing::debug!(host = self.name, device = nic.device, error = %e, detail = e.detail, "a wire stays");
+                    wired.left.push(nic);
+                }
+            }
+        }
+        wired.left.is_empty()
+    }
+
+    /// Tries until nothing is left.
+    pub(crate) async fn keep_unwiring(&self, clock: &Clock) {
+        let mut pause = LEFT_FIRST;
+        loop {
+            clock.sleep(pause).await;
+            if self.unwire_left().await {
+                return;
+            }
+            pause = (pause * 2).min(LEFT_MOST);
+        }
     }
 
     /// Wires of these guests become what their assignments say now. Those that are not wired stay so. Refreshes that
@@ -94,7 +154,7 @@ impl Host {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
         let mut wired = self.wired.lock().await;
         let ids = std::mem::take(&mut *self.stale.lock().unwrap_or_else(PoisonError::into_inner));
-        let done = refresh(wiring, self, &mut wired, &ids).await;
+        let done = refresh(wiring, self, &mut wired.guests, &ids).await;
         if done.is_err() {
             // The next refresh tries these again.
             self.stale.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
@@ -109,20 +169,28 @@ impl Host {
         let there: Option<BTreeSet<Uuid>> =
             self.driver.list().await.ok().map(|all| all.iter().map(|o| o.id).collect());
         let mut wired = self.wired.lock().await;
-        let mut desired = Wired::new();
+        let mut desired = BTreeMap::new();
         for id in self.assignments.ids() {
-            let there = there.as_ref().is_none_or(|t| t.contains(&id)) || wired.contains_key(&id);
+            let there = there.as_ref().is_none_or(|t| t.contains(&id)) || wired.guests.contains_key(&id);
             if let Some(a) = self.assignments.get(id).filter(|_| there) {
                 desired.insert(id, self.with_devices(&a.spec).nics);
             }
         }
         let nics: Vec<NicSpec> = desired.values().flatten().cloned().collect();
-        *wired = desired;
-        wiring.sync(&nics).await
+        wired.guests = desired;
+        wiring.sync(&nics).await?;
+        // It knows what is there by looking, so what was left is gone too.
+        wired.left.clear();
+        Ok(())
     }
 }
 
-async fn refresh(wiring: &dyn Wiring, host: &Host, wired: &mut Wired, ids: &BTreeSet<Uuid>) -> Result<()> {
+async fn refresh(
+    wiring: &dyn Wiring,
+    host: &Host,
+    wired: &mut BTreeMap<Uuid, Vec<NicSpec>>,
+    ids: &BTreeSet<Uuid>,
+) -> Result<()> {
     let mut nics = Vec::new();
     for id in ids {
         let Some(a) = host.assignments.get(*id) else { continue };

@@ -45,6 +45,8 @@ struct Wires {
     machine: Arc<Machine>,
     /// Ports.
     there: Mutex<BTreeSet<Uuid>>,
+    /// How many times from now on nothing can be unplugged.
+    stuck: Mutex<u32>,
     log: Mutex<Vec<String>>,
 }
 
@@ -72,6 +74,11 @@ impl Wiring for Wires {
     }
     async fn unplug(&self, nics: &[NicSpec]) -> Result<()> {
         self.note("unplug");
+        let mut stuck = self.stuck.lock().unwrap();
+        if *stuck > 0 {
+            *stuck -= 1;
+            return Err(Error::internal("the host could not take the wires away", "busy"));
+        }
         self.there.lock().unwrap().retain(|p| nics.iter().all(|n| n.port_id != *p));
         Ok(())
     }
@@ -92,7 +99,7 @@ fn house(options: driver_fake::Options) -> House {
 fn house_with(machine: Arc<Machine>, driver: Arc<dyn ComputeDriver>) -> House {
     let dir = tempfile::tempdir().unwrap();
     let (client, reports, server) = in_process("host");
-    let wires = Arc::new(Wires { machine: Arc::clone(&machine), there: Mutex::default(), log: Mutex::default() });
+    let wires = Arc::new(Wires { machine: Arc::clone(&machine), there: Mutex::default(), stuck: Mutex::default(), log: Mutex::default() });
     let assignments = Assignments::default();
     let agent = Agent::start(Parts {
         server,

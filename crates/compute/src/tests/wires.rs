@@ -121,3 +121,69 @@ async fn a_backend_that_owns_its_network_is_not_wired_by_the_agent() {
     h.client.sync(vec![assignment(1, 1)], &op(2)).await.unwrap();
     assert_eq!(h.wires.log(), Vec::<String>::new());
 }
+
+/// Waits, in virtual time, until the host has exactly these ports.
+async fn until_there(h: &House, ports: &[Uuid]) {
+    let wanted: BTreeSet<Uuid> = ports.iter().copied().collect();
+    let work = async {
+        while *h.wires.there.lock().unwrap() != wanted {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3600), work).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_goes_although_its_wires_stay_and_they_are_taken_away_later() {
+    for fails in [1, 2, 7] {
+        let h = house(driver_fake::Options::default());
+        h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+        *h.wires.stuck.lock().unwrap() = fails;
+        h.client.destroy(Uuid::from_u128(1), 2, DestroyMode::Everything, &op(2)).await.unwrap();
+        assert!(h.machine.remains().is_empty());
+        assert!(h.wires.there.lock().unwrap().contains(&port(1)), "the wire is there to be found until it is gone");
+        until_there(&h, &[]).await;
+        let unplugged = h.wires.log().iter().filter(|l| l.starts_with("unplug")).count();
+        assert_eq!(unplugged, fails as usize + 1);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(h.wires.log(), Vec::<String>::new(), "what is gone is left alone");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_undo_of_a_spawn_does_not_stick_to_its_wires() {
+    let faults = vec![FaultRule::nth(Operation::Spawn, 1, When::BeforeEffect, ErrorKind::NoCapacity)];
+    let h = house(driver_fake::Options { faults, ..Default::default() });
+    *h.wires.stuck.lock().unwrap() = 3;
+    assert_eq!(h.client.spawn(assignment(1, 1), &op(1)).await.unwrap_err().kind, ErrorKind::NoCapacity);
+    h.client.destroy(Uuid::from_u128(1), 1, DestroyMode::Everything, &op(1)).await.unwrap();
+    until_there(&h, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sync_takes_away_what_a_destroy_left() {
+    let h = house(driver_fake::Options::default());
+    for n in 1..=2 {
+        h.client.spawn(assignment(n, 1), &op(n)).await.unwrap();
+    }
+    *h.wires.stuck.lock().unwrap() = u32::MAX;
+    h.client.destroy(Uuid::from_u128(1), 2, DestroyMode::Everything, &op(3)).await.unwrap();
+    h.client.sync(vec![assignment(2, 1)], &op(4)).await.unwrap();
+    assert_eq!(*h.wires.there.lock().unwrap(), BTreeSet::from([port(2)]));
+    h.wires.log();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(h.wires.log(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_comes_back_to_the_host_is_not_cut_with_the_guest_that_had_it() {
+    let h = house(driver_fake::Options::default());
+    h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+    *h.wires.stuck.lock().unwrap() = 2;
+    h.client.destroy(Uuid::from_u128(1), 2, DestroyMode::Everything, &op(2)).await.unwrap();
+    let mut other = assignment(2, 1);
+    other.spec.nics = assignment(1, 1).spec.nics;
+    h.client.spawn(other, &op(3)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(*h.wires.there.lock().unwrap(), BTreeSet::from([port(1)]));
+}

@@ -58,15 +58,17 @@ impl HostNet {
             .flat_map(|n| state.ports.get(&n.port_id).map(|p| p.device.clone()).into_iter().chain([device_of(n)]))
             .filter(|device| names::is_device(device))
             .collect();
+        // Forgotten first: whether or not its interface goes, a port that shall not be here is no neighbour any more, and
+        // its address may be another's by now.
+        for nic in nics {
+            state.ports.remove(&nic.port_id);
+        }
         // A device of this name that is not ours and on none of our bridges is somebody else's.
         let bridges: BTreeSet<String> = nics.iter().map(|n| names::bridge(n.network_id)).collect();
         let wired = |l: &&Link| l.ours() || l.master.as_ref().is_some_and(|m| bridges.contains(m));
         let lines: Vec<String> =
             devices.iter().filter_map(|d| links.get(d)).filter(wired).filter_map(wire::detach).collect();
         ip_batch(self.ns(), &lines).await?;
-        for nic in nics {
-            state.ports.remove(&nic.port_id);
-        }
 
         let networks: BTreeSet<Uuid> = nics.iter().map(|n| n.network_id).collect();
         let mut gone = devices.clone();
