@@ -1,5 +1,6 @@
 //! Host aggregates: few, read whole. Never checks that a host exists or that zones do not overlap.
 
+use crate::damage::{time, whole, word};
 use crate::{Error, Result, Row, Tx, Value, counters, params};
 use driver_api::Timestamp;
 use model::aggregate::Aggregate;
@@ -34,7 +35,7 @@ pub fn get(tx: &mut Tx, id: i64) -> Result<Aggregate> {
 
 /// All aggregates, by number.
 pub fn list(tx: &mut Tx) -> Result<Vec<Aggregate>> {
-    tx.query(&format!("SELECT {COLUMNS} FROM aggregates ORDER BY id"), &[])?.iter().map(read).collect()
+    tx.records("aggregates", &format!("SELECT {COLUMNS} FROM aggregates ORDER BY id"), &[], read)
 }
 
 /// Reads, changes and writes an aggregate in one piece: name, hosts, metadata. Conflict if its new name is
@@ -65,6 +66,15 @@ pub fn delete(tx: &mut Tx, id: i64) -> Result<()> {
     }
     get(tx, id)?;
     Err(Error::Conflict(format!("aggregate {id} is not empty")))
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    read(row)?;
+    word(row, &["name"])?;
+    whole(row, &["id"])?;
+    time(row, "created_at")?;
+    time(row, "updated_at")
 }
 
 fn read(row: &Row) -> Result<Aggregate> {

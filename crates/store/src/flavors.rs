@@ -1,5 +1,6 @@
 //! Flavors: few, read whole. Never judges who may see one: `Flavor::usable_by` does.
 
+use crate::damage::{time, whole, word};
 use crate::{Error, Result, Row, Tx, Value, params};
 use model::flavor::Flavor;
 
@@ -41,7 +42,7 @@ pub fn get(tx: &mut Tx, id: &str) -> Result<Flavor> {
 
 /// All flavors, by id.
 pub fn list(tx: &mut Tx) -> Result<Vec<Flavor>> {
-    tx.query(&format!("SELECT {COLUMNS} FROM flavors ORDER BY id"), &[])?.iter().map(read).collect()
+    tx.records("flavors", &format!("SELECT {COLUMNS} FROM flavors ORDER BY id"), &[], read)
 }
 
 /// Reads, changes and writes a flavor in one piece: extra specs, access, description. What servers copied
@@ -70,6 +71,14 @@ pub fn change(tx: &mut Tx, id: &str, edit: impl FnOnce(&mut Flavor) -> Result<()
 pub fn delete(tx: &mut Tx, id: &str) -> Result<()> {
     let rows = tx.execute("DELETE FROM flavors WHERE id = $1", params![id])?;
     if rows == 0 { Err(Error::not_found(WHAT, id)) } else { Ok(()) }
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    read(row)?;
+    word(row, &["id", "name"])?;
+    whole(row, &["vcpus", "memory_mib", "root_gib", "ephemeral_gib", "swap_mib"])?;
+    time(row, "created_at")
 }
 
 fn read(row: &Row) -> Result<Flavor> {

@@ -2,6 +2,7 @@
 //! birth; only its owner moves it on, and whoever takes an expired lease over is the owner then. Never runs
 //! a flow.
 
+use crate::damage::{time, word};
 use crate::{Error, FromValue, Result, Row, Tx, Value, params};
 use driver_api::Timestamp;
 use model::flow::{FlowRow, FlowState, StepRecord};
@@ -50,7 +51,7 @@ pub fn get(tx: &mut Tx, id: Uuid) -> Result<FlowRow> {
 /// The flows of a server, newest first: its instance actions.
 pub fn list_for_server(tx: &mut Tx, server: Uuid) -> Result<Vec<FlowRow>> {
     let sql = format!("SELECT {COLUMNS} FROM flows WHERE server_id = $1 ORDER BY created_at DESC, id DESC");
-    tx.query(&sql, params![server])?.iter().map(read).collect()
+    tx.records("flows", &sql, params![server], read)
 }
 
 /// The flow that a request began on a server: one instance action.
@@ -64,7 +65,7 @@ pub fn find_by_request(tx: &mut Tx, server: Uuid, request: &str) -> Result<Optio
 /// All flows that are not finished, oldest first.
 pub fn unfinished(tx: &mut Tx) -> Result<Vec<FlowRow>> {
     let sql = format!("SELECT {COLUMNS} FROM flows WHERE {UNFINISHED} ORDER BY created_at, id");
-    tx.query(&sql, &[])?.iter().map(read).collect()
+    tx.records("flows", &sql, &[], read)
 }
 
 /// Whether some unfinished flow's lease ended before `expired_before`: spares a write where there is none.
@@ -77,7 +78,7 @@ pub fn any_lapsed(tx: &mut Tx, expired_before: Timestamp) -> Result<bool> {
 /// them was taken over, and must be let go.
 pub fn renew(tx: &mut Tx, owner: &str, until: Timestamp) -> Result<Vec<Uuid>> {
     let sql = format!("UPDATE flows SET lease_until = $2 WHERE {UNFINISHED} AND owner = $1 RETURNING id");
-    let mut ids: Vec<Uuid> = tx.query(&sql, params![owner, until])?.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+    let mut ids: Vec<Uuid> = tx.records("flows", &sql, params![owner, until], |row| row.get("id"))?;
     ids.sort_unstable();
     Ok(ids)
 }
@@ -99,7 +100,7 @@ pub fn take_over(
          RETURNING {COLUMNS}"
     );
     let rows = tx.query(&sql, params![owner, expired_before, until, limit])?;
-    let mut flows: Vec<FlowRow> = rows.iter().map(read).collect::<Result<_>>()?;
+    let mut flows: Vec<FlowRow> = tx.readable("flows", &rows, read)?;
     flows.sort_by_key(|flow| (flow.created_at, flow.id));
     Ok(flows)
 }
@@ -187,6 +188,36 @@ pub fn record(tx: &mut Tx, id: Uuid, owner: &str, journal: &serde_json::Value, n
 
 fn owned(rows: u64, id: Uuid) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::Conflict(format!("flow {id} is finished or owned by another"))) }
+}
+
+/// Ends every unfinished flow that cannot be read: nobody can run it. Nothing but its state and message changes, so that
+/// what is left of it can be looked at. How many there were.
+pub fn give_up_damaged(tx: &mut Tx) -> Result<u64> {
+    let sql = format!("SELECT {COLUMNS} FROM flows WHERE {UNFINISHED}");
+    let mut damaged = Vec::new();
+    for row in tx.query(&sql, &[])? {
+        match read(&row) {
+            Err(Error::Corrupt { what, detail }) => {
+                tx.tell("flows", &row, &what, &detail);
+                damaged.push(row.value("id")?.clone());
+            }
+            other => drop(other?),
+        }
+    }
+    for id in &damaged {
+        let sql = format!("UPDATE flows SET state = 'failed', message = $2 WHERE id = $1 AND {UNFINISHED}");
+        tx.execute(&sql, &[id.clone(), "its record is damaged".into()])?;
+    }
+    Ok(damaged.len().try_into().unwrap_or(u64::MAX))
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    read(row)?;
+    row.json::<serde_json::Value>("journal")?;
+    word(row, &["project_id", "user_id", "request_id", "owner"])?;
+    time(row, "created_at")?;
+    time(row, "updated_at")
 }
 
 fn read(row: &Row) -> Result<FlowRow> {

@@ -1,9 +1,14 @@
 //! Rows of the identity service: all are read at once, changes are written one by one, and a revision says
 //! whether somebody else wrote meanwhile. Never judges a change: uniqueness is the only rule kept here.
 
-use crate::{Error, FromValue, Result, Row, Tx, Value, params};
+use crate::damage::same;
+use crate::{Error, Result, Row, Tx, Value, params};
+use driver_api::Timestamp;
 use model::Secret;
-use model::identity::{Actor, Change, Grant, RevokedToken, SigningKey, Target};
+use model::identity::{
+    Actor, AppCredential, CatalogService, Change, Domain, Endpoint, Grant, Group, Project, Region, RevokedToken, Role, SigningKey,
+    Target, User,
+};
 use serde::Serialize;
 
 /// The revision of what is stored.
@@ -18,41 +23,108 @@ pub fn advance(tx: &mut Tx, expected: u64) -> Result<bool> {
     Ok(tx.execute(sql, params![expected])? == 1)
 }
 
-/// All that is stored, as the changes that lead to it.
+/// All that is stored, as the changes that lead to it. A damaged row is left out; a damaged revocation stays in force.
 pub fn load(tx: &mut Tx) -> Result<(u64, Vec<Change>)> {
     let mut all = Vec::new();
-    bodies(tx, "SELECT body FROM identity_domains ORDER BY id", Change::PutDomain, &mut all)?;
-    bodies(tx, "SELECT body FROM identity_projects ORDER BY id", Change::PutProject, &mut all)?;
-    bodies(tx, "SELECT body FROM identity_users ORDER BY id", Change::PutUser, &mut all)?;
-    bodies(tx, "SELECT body FROM identity_groups ORDER BY id", Change::PutGroup, &mut all)?;
-    bodies(tx, "SELECT body FROM identity_roles ORDER BY id", Change::PutRole, &mut all)?;
-    bodies(tx, "SELECT body FROM identity_app_credentials ORDER BY id", Change::PutAppCredential, &mut all)?;
-    let catalog = |kind| format!("SELECT body FROM identity_catalog WHERE kind = '{kind}' ORDER BY id");
-    bodies(tx, &catalog("region"), Change::PutRegion, &mut all)?;
-    bodies(tx, &catalog("service"), Change::PutService, &mut all)?;
-    bodies(tx, &catalog("endpoint"), Change::PutEndpoint, &mut all)?;
-    for row in tx.query("SELECT group_id, user_id FROM identity_members ORDER BY group_id, user_id", &[])? {
-        all.push(Change::Join { group: row.get("group_id")?, user: row.get("user_id")? });
-    }
-    for row in tx.query("SELECT prior_id, implied_id FROM identity_implied_roles ORDER BY prior_id, implied_id", &[])? {
-        all.push(Change::Imply { prior: row.get("prior_id")?, implied: row.get("implied_id")? });
-    }
+    bodies(tx, "identity_domains", Change::PutDomain, check_domain, &mut all)?;
+    bodies(tx, "identity_projects", Change::PutProject, check_project, &mut all)?;
+    bodies(tx, "identity_users", Change::PutUser, check_user, &mut all)?;
+    bodies(tx, "identity_groups", Change::PutGroup, check_group, &mut all)?;
+    bodies(tx, "identity_roles", Change::PutRole, check_role, &mut all)?;
+    bodies(tx, "identity_app_credentials", Change::PutAppCredential, check_app_credential, &mut all)?;
+    let catalog = "SELECT kind, id, body FROM identity_catalog ORDER BY \
+                   CASE kind WHEN 'region' THEN 0 WHEN 'service' THEN 1 ELSE 2 END, id";
+    all.extend(tx.records("identity_catalog", catalog, &[], read_catalog)?);
+    let members = "SELECT group_id, user_id FROM identity_members ORDER BY group_id, user_id";
+    all.extend(tx.records("identity_members", members, &[], read_join)?);
+    let implied = "SELECT prior_id, implied_id FROM identity_implied_roles ORDER BY prior_id, implied_id";
+    all.extend(tx.records("identity_implied_roles", implied, &[], read_imply)?);
     let grants = "SELECT actor_kind, actor_id, target_kind, target_id, role_id, inherited FROM identity_grants";
-    for row in tx.query(grants, &[])? {
-        all.push(Change::Grant(read_grant(&row)?));
-    }
+    all.extend(tx.records("identity_grants", grants, &[], |row| read_grant(row).map(Change::Grant))?);
     for row in tx.query("SELECT audit_id, descendants, expires_at FROM identity_revoked_tokens", &[])? {
-        all.push(Change::Revoke(RevokedToken {
-            audit_id: row.get("audit_id")?,
-            descendants: row.get("descendants")?,
-            expires_at: row.get("expires_at")?,
-        }));
+        match read_revoked(&row) {
+            Ok(token) => all.push(Change::Revoke(token)),
+            Err(Error::Corrupt { what, detail }) => {
+                tx.tell("identity_revoked_tokens", &row, &what, &detail);
+                if let Ok(audit_id) = row.get("audit_id") {
+                    all.push(Change::Revoke(RevokedToken { audit_id, descendants: true, expires_at: Timestamp(i64::MAX) }));
+                }
+            }
+            Err(other) => return Err(other),
+        }
     }
-    for row in tx.query("SELECT id, created_at, secret FROM identity_signing_keys ORDER BY created_at, id", &[])? {
-        let secret = Secret::new(Vec::<u8>::from_value(row.value("secret")?).map_err(|e| Error::corrupt("secret", e))?);
-        all.push(Change::PutKey(SigningKey { id: row.get("id")?, created_at: row.get("created_at")?, secret }));
-    }
+    let keys = "SELECT id, created_at, secret FROM identity_signing_keys ORDER BY created_at, id";
+    all.extend(tx.records("identity_signing_keys", keys, &[], |row| read_key(row).map(Change::PutKey))?);
     Ok((revision(tx)?, all))
+}
+
+pub(crate) fn read_join(row: &Row) -> Result<Change> {
+    Ok(Change::Join { group: row.get("group_id")?, user: row.get("user_id")? })
+}
+
+pub(crate) fn read_imply(row: &Row) -> Result<Change> {
+    Ok(Change::Imply { prior: row.get("prior_id")?, implied: row.get("implied_id")? })
+}
+
+pub(crate) fn read_revoked(row: &Row) -> Result<RevokedToken> {
+    crate::damage::time(row, "expires_at")?;
+    Ok(RevokedToken {
+        audit_id: row.get("audit_id")?,
+        descendants: row.get("descendants")?,
+        expires_at: row.get("expires_at")?,
+    })
+}
+
+pub(crate) fn read_key(row: &Row) -> Result<SigningKey> {
+    let secret: Vec<u8> = row.get("secret")?;
+    if secret.len() < 16 {
+        return Err(Error::corrupt("column secret", "no key"));
+    }
+    crate::damage::time(row, "created_at")?;
+    Ok(SigningKey { id: row.get("id")?, created_at: row.get("created_at")?, secret: Secret::new(secret) })
+}
+
+fn read_catalog(row: &Row) -> Result<Change> {
+    let (id, change) = match row.text("kind")? {
+        "region" => row.json::<Region>("body").map(|v| (v.id.clone(), Change::PutRegion(v))),
+        "service" => row.json::<CatalogService>("body").map(|v| (v.id.clone(), Change::PutService(v))),
+        "endpoint" => row.json::<Endpoint>("body").map(|v| (v.id.clone(), Change::PutEndpoint(v))),
+        _ => Err(Error::corrupt("column kind", "no part of a catalog")),
+    }?;
+    same(row, "id", &id)?;
+    Ok(change)
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check_catalog(row: &Row) -> Result<()> {
+    read_catalog(row).map(drop)
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check_domain(row: &Row) -> Result<()> {
+    let v: Domain = row.json("body")?;
+    same(row, "id", &v.id)?;
+    same(row, "name", &v.name)
+}
+
+macro_rules! check_owned {
+    ($($name:ident: $record:ty, $owner:literal = |$v:ident| $value:expr;)+) => { $(
+        /// For [`crate::damage`].
+        pub(crate) fn $name(row: &Row) -> Result<()> {
+            let $v: $record = row.json("body")?;
+            same(row, "id", &$v.id)?;
+            same(row, $owner, $value)?;
+            same(row, "name", &$v.name)
+        }
+    )+ };
+}
+
+check_owned! {
+    check_project: Project, "domain_id" = |v| &v.domain_id;
+    check_user: User, "domain_id" = |v| &v.domain_id;
+    check_group: Group, "domain_id" = |v| &v.domain_id;
+    check_role: Role, "domain_id" = |v| v.domain_id.as_deref().unwrap_or_default();
+    check_app_credential: AppCredential, "user_id" = |v| &v.user_id;
 }
 
 /// Writes one change. Putting what is there replaces it, dropping what is not there does nothing.
@@ -140,15 +212,18 @@ fn apply_relation(tx: &mut Tx, change: &Change) -> Result<()> {
     Ok(())
 }
 
+/// The entities of a table. One whose row contradicts itself is left out too: half a user is nobody's.
 fn bodies<T: serde::de::DeserializeOwned>(
     tx: &mut Tx,
-    sql: &str,
+    table: &'static str,
     make: impl Fn(T) -> Change,
+    check: fn(&Row) -> Result<()>,
     all: &mut Vec<Change>,
 ) -> Result<()> {
-    for row in tx.query(sql, &[])? {
-        all.push(make(row.json("body")?));
-    }
+    all.extend(tx.records(table, &format!("SELECT * FROM {table} ORDER BY id"), &[], |row| {
+        check(row)?;
+        row.json("body").map(&make)
+    })?);
     Ok(())
 }
 
@@ -195,18 +270,18 @@ fn grant_key(grant: &Grant) -> [Value; 6] {
     ]
 }
 
-fn read_grant(row: &Row) -> Result<Grant> {
+pub(crate) fn read_grant(row: &Row) -> Result<Grant> {
     let (actor, target): (String, String) = (row.get("actor_id")?, row.get("target_id")?);
     let actor = match row.text("actor_kind")? {
         "user" => Actor::User(actor),
         "group" => Actor::Group(actor),
-        other => return Err(Error::corrupt("identity_grants.actor_kind", other)),
+        _ => return Err(Error::corrupt("column actor_kind", "no kind of actor")),
     };
     let target = match row.text("target_kind")? {
         "project" => Target::Project(target),
         "domain" => Target::Domain(target),
         "system" => Target::System,
-        other => return Err(Error::corrupt("identity_grants.target_kind", other)),
+        _ => return Err(Error::corrupt("column target_kind", "no kind of target")),
     };
     Ok(Grant { actor, target, role_id: row.get("role_id")?, inherited: row.get("inherited")? })
 }

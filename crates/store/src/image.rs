@@ -11,4 +11,6 @@ mod upload;
 pub use list::list;
 pub use members::{add_member, count_members, get_member, members, remove_member, set_member_status};
 pub use rows::{Stored, all, delete, find, get, insert, is_member, purge_tombstones, remove, save, used_bytes};
+pub(crate) use members::check as check_member;
+pub(crate) use rows::check;
 pub use upload::{abort_upload, activate, begin_upload, change_status, release_interrupted};

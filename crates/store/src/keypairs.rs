@@ -1,5 +1,6 @@
 //! Keypairs of users. Never holds a private key.
 
+use crate::damage::{time, word};
 use crate::{Error, Result, Row, Tx, params};
 use model::keypair::Keypair;
 
@@ -29,8 +30,8 @@ pub fn list(tx: &mut Tx, user: &str, marker: Option<&str>, limit: Option<usize>)
             other => other,
         })?;
     }
-    let sql = format!("SELECT {COLUMNS} FROM keypairs WHERE user_id = $1 AND name > $2 ORDER BY name LIMIT $3");
-    tx.query(&sql, params![user, marker.unwrap_or_default(), limit.unwrap_or(usize::MAX)])?.iter().map(read).collect()
+    let sql = format!("SELECT {COLUMNS} FROM keypairs WHERE user_id = $1 AND name > $2 ORDER BY name");
+    tx.page("keypairs", &sql, params![user, marker.unwrap_or_default()], limit.unwrap_or(usize::MAX), read)
 }
 
 /// How many keypairs the user has.
@@ -43,6 +44,13 @@ pub fn count(tx: &mut Tx, user: &str) -> Result<i64> {
 pub fn delete(tx: &mut Tx, user: &str, name: &str) -> Result<()> {
     let rows = tx.execute("DELETE FROM keypairs WHERE user_id = $1 AND name = $2", params![user, name])?;
     if rows == 0 { Err(Error::not_found(WHAT, name)) } else { Ok(()) }
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    read(row)?;
+    word(row, &["user_id", "name", "kind", "fingerprint"])?;
+    time(row, "created_at")
 }
 
 fn read(row: &Row) -> Result<Keypair> {

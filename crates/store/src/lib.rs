@@ -15,6 +15,7 @@
 
 pub mod aggregates;
 pub mod counters;
+pub mod damage;
 mod door;
 mod error;
 pub mod flavors;
@@ -30,6 +31,7 @@ pub mod placement;
 pub mod quotas;
 mod row;
 pub mod secrets;
+pub mod server_groups;
 pub mod servers;
 pub mod services;
 mod store;

@@ -1,7 +1,7 @@
 //! Quotas: what a project uses of each counted resource, changed by guarded updates in the unit that makes or
 //! removes the thing, so that two requests can never both take the last one. Never counts rows to decide.
 
-use crate::{Error, Result, Tx, params};
+use crate::{Error, Result, Row, Tx, params};
 use model::quota::{Resource, Usage};
 use std::collections::BTreeMap;
 
@@ -79,6 +79,20 @@ pub fn usage(tx: &mut Tx, project: &str, resource: &Resource) -> Result<Usage> {
         None => (None, 0),
     };
     Ok(Usage { resource: resource.name.to_owned(), limit: limit.unwrap_or(resource.default), used })
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    let resource = row.text("resource")?;
+    let known = model::quota::COMPUTE.iter().chain(model::quota::NETWORK).any(|r| r.name == resource);
+    if !known {
+        return Err(Error::corrupt("column resource", "no such resource"));
+    }
+    if row.get::<Option<i64>>("hard_limit")?.is_some_and(|limit| limit < -1) {
+        return Err(Error::corrupt("column hard_limit", "no limit"));
+    }
+    crate::damage::word(row, &["project_id"])?;
+    crate::damage::whole(row, &["used"])
 }
 
 /// What is counted as used anywhere: project, resource, use. For audits.

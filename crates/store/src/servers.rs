@@ -8,6 +8,7 @@ mod list;
 pub use action::{Begun, Refused, begin_action, finish_action, mark_deleted};
 pub use list::{Deleted, Filter, Page, SortKey, list};
 
+use crate::damage::{same, time, whole, word};
 use crate::{Error, FromValue, Result, Row, Tx, Value, params};
 use driver_api::{PowerState, Timestamp};
 use model::Action;
@@ -179,12 +180,37 @@ pub fn purge(tx: &mut Tx, before: Timestamp, limit: u32) -> Result<u64> {
         params![before, limit],
     )?;
     let mut purged = 0;
-    for row in &gone {
-        let id: Uuid = row.get("id")?;
+    for id in tx.readable("servers", &gone, |row| row.get::<Uuid>("id"))? {
         tx.execute("DELETE FROM flows WHERE server_id = $1", params![id])?;
         purged += tx.execute("DELETE FROM servers WHERE id = $1", params![id])?;
     }
     Ok(purged)
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    let server = read(row)?;
+    let body = &server.body;
+    word(row, &["project_id", "user_id"])?;
+    for column in ["created_at", "updated_at", "launched_at", "deleted_at"] {
+        time(row, column)?;
+    }
+    whole(row, &["generation"])?;
+    same(row, "flavor_id", &body.flavor.id)?;
+    same(row, "image_id", body.image)?;
+    same(row, "key_name", body.key.as_ref().map(|(name, _)| name))?;
+    same(row, "vcpus", body.flavor.vcpus)?;
+    same(row, "memory_mib", body.flavor.memory_mib)?;
+    if server.action.is_some() != server.flow_id.is_some() {
+        return Err(Error::corrupt("columns action, flow_id", "one without the other"));
+    }
+    if server.is_deleted() != (server.vm_state == VmState::Deleted) {
+        return Err(Error::corrupt("columns vm_state, deleted_at", "one without the other"));
+    }
+    if server.host.is_some() != server.node.is_some() {
+        return Err(Error::corrupt("columns host, node", "one without the other"));
+    }
+    Ok(())
 }
 
 fn read(row: &Row) -> Result<Server> {

@@ -1,6 +1,7 @@
 //! Compute services: what a host registered and the operator's switches. Never says whether a host is up:
 //! that lives in memory.
 
+use crate::damage::{time, whole, word};
 use crate::{Error, Result, Row, Tx, Value, counters, params};
 use driver_api::Timestamp;
 use model::service::Service;
@@ -60,7 +61,7 @@ pub fn find_by_host(tx: &mut Tx, host: &str) -> Result<Option<Service>> {
 
 /// All services, by number.
 pub fn list(tx: &mut Tx) -> Result<Vec<Service>> {
-    tx.query(&format!("SELECT {COLUMNS} FROM services ORDER BY number"), &[])?.iter().map(read).collect()
+    tx.records("services", &format!("SELECT {COLUMNS} FROM services ORDER BY number"), &[], read)
 }
 
 /// Reads a service and writes the operator's switches back: disabled, its reason, forced down.
@@ -85,6 +86,19 @@ pub fn change(
 pub fn delete(tx: &mut Tx, id: Uuid) -> Result<()> {
     let rows = tx.execute("DELETE FROM services WHERE id = $1", params![id])?;
     if rows == 0 { Err(Error::not_found(WHAT, id)) } else { Ok(()) }
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    let service = read(row)?;
+    word(row, &["host", "driver"])?;
+    whole(row, &["number"])?;
+    time(row, "created_at")?;
+    time(row, "updated_at")?;
+    if service.nodes.iter().any(|(_, node)| node.name.is_empty()) {
+        return Err(Error::corrupt("column nodes", "a node without a name"));
+    }
+    Ok(())
 }
 
 fn read(row: &Row) -> Result<Service> {

@@ -37,11 +37,13 @@ pub struct Tx {
     changed: bool,
     writing: bool,
     depth: u32,
+    /// Damaged rows that were told already.
+    pub(crate) told: std::collections::BTreeSet<(&'static str, String)>,
 }
 
 impl Tx {
     pub(crate) fn new(engine: Engine) -> Tx {
-        Tx { engine, failed: None, changed: false, writing: false, depth: 0 }
+        Tx { engine, failed: None, changed: false, writing: false, depth: 0, told: std::collections::BTreeSet::new() }
     }
     pub(crate) fn start_unit(&mut self) {
         self.failed = None;

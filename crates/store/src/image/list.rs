@@ -41,9 +41,8 @@ pub fn list(tx: &mut Tx, query: &Query) -> Result<Vec<Image>> {
     }
     let keys: Vec<String> =
         sort.iter().map(|(key, down)| format!("{} {}", expression(*key), if *down { "DESC" } else { "ASC" })).collect();
-    let limit = sql.bind(query.limit);
-    sql.text.push_str(&format!(" ORDER BY {} LIMIT {limit}", keys.join(", ")));
-    tx.query(&sql.text, &sql.params)?.iter().map(read).collect()
+    sql.text.push_str(&format!(" ORDER BY {}", keys.join(", ")));
+    tx.page("images", &sql.text, &sql.params, query.limit, read)
 }
 
 /// What the caller sees (`glance/db/sqlalchemy/api.py`, `_select_images_query`).

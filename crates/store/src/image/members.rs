@@ -12,10 +12,18 @@ fn read(row: &Row) -> Result<Member> {
     Ok(Member {
         image_id: row.get("image_id")?,
         member: row.get("member")?,
-        status: MemberStatus::parse(&status).ok_or_else(|| Error::corrupt("image_members.status", &status))?,
+        status: MemberStatus::parse(&status).ok_or_else(|| Error::corrupt("column status", "no answer of a member"))?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    read(row)?;
+    crate::damage::word(row, &["member"])?;
+    crate::damage::time(row, "created_at")?;
+    crate::damage::time(row, "updated_at")
 }
 
 /// Adds the member. False: it is one already.
@@ -30,13 +38,8 @@ pub fn add_member(tx: &mut Tx, member: &Member) -> Result<bool> {
 
 /// The image's members, by age.
 pub fn members(tx: &mut Tx, image: Uuid) -> Result<Vec<Member>> {
-    tx.query(
-        &format!("SELECT {COLUMNS} FROM image_members WHERE image_id = $1 ORDER BY created_at, member"),
-        params![image],
-    )?
-    .iter()
-    .map(read)
-    .collect()
+    let sql = format!("SELECT {COLUMNS} FROM image_members WHERE image_id = $1 ORDER BY created_at, member");
+    tx.records("image_members", &sql, params![image], read)
 }
 
 /// How many members the image has.

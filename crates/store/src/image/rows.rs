@@ -23,6 +23,18 @@ fn body(image: &Image) -> Result<Value> {
     Value::json(&Body { tags: image.tags.clone(), properties: image.properties.clone() })
 }
 
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    let image = read(row)?;
+    crate::damage::time(row, "created_at")?;
+    crate::damage::time(row, "updated_at")?;
+    crate::damage::whole(row, &["min_disk", "min_ram", "revision"])?;
+    if image.status.has_data() != image.size.is_some() && image.status != Status::Deactivated {
+        return Err(Error::corrupt("columns status, size", "one without the other"));
+    }
+    Ok(())
+}
+
 /// An image of its row.
 pub(super) fn read(row: &Row) -> Result<Image> {
     let body: Body = row.json("body")?;
@@ -33,11 +45,11 @@ pub(super) fn read(row: &Row) -> Result<Image> {
         id: row.get("id")?,
         name: row.get("name")?,
         owner: row.get("owner")?,
-        status: Status::parse(&status).ok_or_else(|| Error::corrupt("images.status", &status))?,
-        visibility: Visibility::parse(&visibility).ok_or_else(|| Error::corrupt("images.visibility", &visibility))?,
+        status: Status::parse(&status).ok_or_else(|| Error::corrupt("column status", "no status of an image"))?,
+        visibility: Visibility::parse(&visibility).ok_or_else(|| Error::corrupt("column visibility", "no visibility"))?,
         container_format: row.get("container_format")?,
         disk_format: disk_format
-            .map(|f| DiskFormat::parse(&f).ok_or_else(|| Error::corrupt("images.disk_format", &f)))
+            .map(|f| DiskFormat::parse(&f).ok_or_else(|| Error::corrupt("column disk_format", "no format")))
             .transpose()?,
         min_disk: row.get("min_disk")?,
         min_ram: row.get("min_ram")?,
@@ -217,16 +229,13 @@ pub struct Stored {
 
 /// Every image, by id.
 pub fn all(tx: &mut Tx) -> Result<Vec<Stored>> {
-    tx.query("SELECT id, status, size, writer FROM images ORDER BY id", params![])?
-        .iter()
-        .map(|row| {
-            let status: String = row.get("status")?;
-            Ok(Stored {
-                id: row.get("id")?,
-                status: Status::parse(&status).ok_or_else(|| Error::corrupt("images.status", &status))?,
-                size: row.get("size")?,
-                writer: row.get("writer")?,
-            })
+    tx.records("images", "SELECT id, status, size, writer FROM images ORDER BY id", &[], |row| {
+        let status: String = row.get("status")?;
+        Ok(Stored {
+            id: row.get("id")?,
+            status: Status::parse(&status).ok_or_else(|| Error::corrupt("column status", "no status of an image"))?,
+            size: row.get("size")?,
+            writer: row.get("writer")?,
         })
-        .collect()
+    })
 }

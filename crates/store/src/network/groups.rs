@@ -18,12 +18,12 @@ pub fn insert(tx: &mut Tx, g: &SecurityGroup) -> Result<bool> {
 
 /// One group.
 pub fn get(tx: &mut Tx, id: Uuid) -> Result<Option<SecurityGroup>> {
-    tx.query_one("SELECT body FROM security_groups WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
+    tx.query_one("SELECT id, body FROM security_groups WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
 }
 
 /// A project's default group.
 pub fn default_of(tx: &mut Tx, project: &str) -> Result<Option<SecurityGroup>> {
-    tx.query_one("SELECT body FROM security_groups WHERE default_of = $1", params![project])?
+    tx.query_one("SELECT id, body FROM security_groups WHERE default_of = $1", params![project])?
         .map(|r| r.json("body"))
         .transpose()
 }
@@ -45,8 +45,8 @@ pub fn list(tx: &mut Tx, f: &Filter) -> Result<Vec<SecurityGroup>> {
     w.among("id", &f.ids);
     w.among("name", &f.names);
     w.among("project_id", &f.projects);
-    let sql = format!("SELECT body FROM security_groups{} ORDER BY created_at, id", w.sql());
-    bodies(&tx.query(&sql, &w.params)?)
+    let sql = format!("SELECT id, body FROM security_groups{} ORDER BY created_at, id", w.sql());
+    bodies(tx, "security_groups", &sql, &w.params)
 }
 
 /// Writes a changed group whose revision was `g.revision`; the stored one is one higher.
@@ -91,7 +91,7 @@ pub fn insert_rule(tx: &mut Tx, r: &SecurityGroupRule) -> Result<bool> {
 /// The rule of a group that allows the same as `r`.
 pub fn same_rule(tx: &mut Tx, r: &SecurityGroupRule) -> Result<Option<SecurityGroupRule>> {
     tx.query_one(
-        "SELECT body FROM security_group_rules WHERE group_id = $1 AND mark = $2",
+        "SELECT id, body FROM security_group_rules WHERE group_id = $1 AND mark = $2",
         params![r.security_group_id, r.mark()],
     )?
     .map(|r| r.json("body"))
@@ -100,7 +100,7 @@ pub fn same_rule(tx: &mut Tx, r: &SecurityGroupRule) -> Result<Option<SecurityGr
 
 /// One rule.
 pub fn get_rule(tx: &mut Tx, id: Uuid) -> Result<Option<SecurityGroupRule>> {
-    tx.query_one("SELECT body FROM security_group_rules WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
+    tx.query_one("SELECT id, body FROM security_group_rules WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
 }
 
 /// The rules of groups, by age.
@@ -110,8 +110,8 @@ pub fn rules_of(tx: &mut Tx, groups: &[Uuid]) -> Result<Vec<SecurityGroupRule>> 
     }
     let mut w = Where::default();
     w.among("group_id", groups);
-    let sql = format!("SELECT body FROM security_group_rules{} ORDER BY created_at, id", w.sql());
-    bodies(&tx.query(&sql, &w.params)?)
+    let sql = format!("SELECT id, body FROM security_group_rules{} ORDER BY created_at, id", w.sql());
+    bodies(tx, "security_group_rules", &sql, &w.params)
 }
 
 /// All rules, or those of groups of a project.
@@ -121,8 +121,8 @@ pub fn rules(tx: &mut Tx, project: Option<&str>, groups: &[Uuid]) -> Result<Vec<
         w.with("project_id = ?", p);
     }
     w.among("group_id", groups);
-    let sql = format!("SELECT body FROM security_group_rules{} ORDER BY created_at, id", w.sql());
-    bodies(&tx.query(&sql, &w.params)?)
+    let sql = format!("SELECT id, body FROM security_group_rules{} ORDER BY created_at, id", w.sql());
+    bodies(tx, "security_group_rules", &sql, &w.params)
 }
 
 /// How many rules each project has that would go with the group: its own, and those that name it as remote.
@@ -139,13 +139,12 @@ pub fn rules_going_with(tx: &mut Tx, group: Uuid) -> Result<Vec<(String, i64)>> 
 
 /// Groups whose rules name `group` as remote.
 pub fn naming(tx: &mut Tx, group: Uuid) -> Result<Vec<Uuid>> {
-    tx.query(
+    tx.records(
+        "security_group_rules",
         "SELECT DISTINCT group_id FROM security_group_rules WHERE remote_group_id = $1 ORDER BY group_id",
         params![group],
-    )?
-    .iter()
-    .map(|r| r.get("group_id"))
-    .collect()
+        |r| r.get("group_id"),
+    )
 }
 
 /// Removes a rule.

@@ -34,7 +34,7 @@ pub fn segment_taken(tx: &mut Tx, segment: &Segment) -> Result<bool> {
 
 /// One network.
 pub fn get(tx: &mut Tx, id: Uuid) -> Result<Option<Network>> {
-    tx.query_one("SELECT body FROM networks WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
+    tx.query_one("SELECT id, body FROM networks WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
 }
 
 /// What to look for; an empty list is no condition.
@@ -59,14 +59,14 @@ pub fn list(tx: &mut Tx, f: &Filter) -> Result<Vec<Network>> {
     w.among("id", &f.ids);
     w.among("name", &f.names);
     w.among("project_id", &f.projects);
-    let sql = format!("SELECT body FROM networks{} ORDER BY created_at, id", w.sql());
-    bodies(&tx.query(&sql, &w.params)?)
+    let sql = format!("SELECT id, body FROM networks{} ORDER BY created_at, id", w.sql());
+    bodies(tx, "networks", &sql, &w.params)
 }
 
 /// Networks on which a project may put ports without saying which: its own and the shared ones, none external.
 pub fn usable(tx: &mut Tx, project: &str) -> Result<Vec<Network>> {
-    let sql = "SELECT body FROM networks WHERE (project_id = $1 OR shared = 1) AND external = 0 ORDER BY created_at, id";
-    bodies(&tx.query(sql, params![project])?)
+    let sql = "SELECT id, body FROM networks WHERE (project_id = $1 OR shared = 1) AND external = 0 ORDER BY created_at, id";
+    bodies(tx, "networks", sql, params![project])
 }
 
 /// Writes a changed network whose revision was `n.revision`; the stored one is one higher.

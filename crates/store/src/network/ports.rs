@@ -43,7 +43,7 @@ fn join(tx: &mut Tx, p: &Port) -> Result<()> {
 
 /// One port.
 pub fn get(tx: &mut Tx, id: Uuid) -> Result<Option<Port>> {
-    tx.query_one("SELECT body FROM ports WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
+    tx.query_one("SELECT id, body FROM ports WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
 }
 
 /// What to look for; an empty list is no condition.
@@ -77,13 +77,13 @@ pub fn list(tx: &mut Tx, f: &Filter) -> Result<Vec<Port>> {
     w.among("device_id", &f.devices);
     w.among("project_id", &f.projects);
     w.among("mac", &f.macs);
-    let sql = format!("SELECT body FROM ports{} ORDER BY created_at, id", w.sql());
-    bodies(&tx.query(&sql, &w.params)?)
+    let sql = format!("SELECT id, body FROM ports{} ORDER BY created_at, id", w.sql());
+    bodies(tx, "ports", &sql, &w.params)
 }
 
 /// The ports of a server, in the order of its interfaces.
 pub fn of_server(tx: &mut Tx, server: Uuid) -> Result<Vec<Port>> {
-    let mut all: Vec<Port> = bodies(&tx.query("SELECT body FROM ports WHERE device_id = $1", params![server])?)?;
+    let mut all: Vec<Port> = bodies(tx, "ports", "SELECT id, body FROM ports WHERE device_id = $1", params![server])?;
     all.retain(|p| p.server() == Some(server));
     all.sort_by_key(|p| (p.position, p.created_at, p.id));
     Ok(all)
@@ -91,10 +91,12 @@ pub fn of_server(tx: &mut Tx, server: Uuid) -> Result<Vec<Port>> {
 
 /// Ports of a network on other hosts than `host`.
 pub fn elsewhere(tx: &mut Tx, network: Uuid, host: &str) -> Result<Vec<Port>> {
-    bodies(&tx.query(
-        "SELECT body FROM ports WHERE network_id = $1 AND host IS NOT NULL AND host <> $2 ORDER BY host, id",
+    bodies(
+        tx,
+        "ports",
+        "SELECT id, body FROM ports WHERE network_id = $1 AND host IS NOT NULL AND host <> $2 ORDER BY host, id",
         params![network, host],
-    )?)
+    )
 }
 
 /// Writes a changed port whose revision was `p.revision`; the stored one is one higher.
@@ -146,12 +148,12 @@ pub fn members(tx: &mut Tx, groups: &[Uuid]) -> Result<BTreeMap<Uuid, Vec<Port>>
     let mut w = Where::default();
     w.among("m.group_id", groups);
     let sql = format!(
-        "SELECT m.group_id AS group_id, p.body AS body FROM port_security_groups m JOIN ports p ON p.id = m.port_id{} \
+        "SELECT m.group_id AS group_id, p.id AS id, p.body AS body FROM port_security_groups m JOIN ports p ON p.id = m.port_id{} \
          ORDER BY m.group_id, p.id",
         w.sql()
     );
-    for row in tx.query(&sql, &w.params)? {
-        out.entry(row.get("group_id")?).or_default().push(row.json("body")?);
+    for (group, port) in tx.records("ports", &sql, &w.params, |row| Ok((row.get("group_id")?, row.json("body")?)))? {
+        out.entry(group).or_default().push(port);
     }
     Ok(out)
 }
@@ -178,7 +180,7 @@ pub fn groups_trusting(tx: &mut Tx, groups: &[Uuid]) -> Result<Vec<Uuid>> {
     let mut w = Where::default();
     w.among("remote_group_id", groups);
     let sql = format!("SELECT DISTINCT group_id FROM security_group_rules{} ORDER BY group_id", w.sql());
-    tx.query(&sql, &w.params)?.iter().map(|r| r.get("group_id")).collect()
+    tx.records("security_group_rules", &sql, &w.params, |r| r.get("group_id"))
 }
 
 /// Servers with a port on any of the networks.
@@ -197,8 +199,6 @@ pub fn servers_on_networks(tx: &mut Tx, networks: &[Uuid]) -> Result<Vec<String>
 
 /// The networks that have ports on a host.
 pub fn networks_of_host(tx: &mut Tx, host: &str) -> Result<Vec<Uuid>> {
-    tx.query("SELECT DISTINCT network_id FROM ports WHERE host = $1 ORDER BY network_id", params![host])?
-        .iter()
-        .map(|r| r.get("network_id"))
-        .collect()
+    let sql = "SELECT DISTINCT network_id FROM ports WHERE host = $1 ORDER BY network_id";
+    tx.records("ports", sql, params![host], |r| r.get("network_id"))
 }

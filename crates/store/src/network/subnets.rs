@@ -18,7 +18,7 @@ pub fn insert(tx: &mut Tx, s: &Subnet) -> Result<()> {
 
 /// One subnet.
 pub fn get(tx: &mut Tx, id: Uuid) -> Result<Option<Subnet>> {
-    tx.query_one("SELECT body FROM subnets WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
+    tx.query_one("SELECT id, body FROM subnets WHERE id = $1", params![id])?.map(|r| r.json("body")).transpose()
 }
 
 /// The subnets of networks, by age.
@@ -28,8 +28,8 @@ pub fn of_networks(tx: &mut Tx, networks: &[Uuid]) -> Result<Vec<Subnet>> {
     }
     let mut w = Where::default();
     w.among("network_id", networks);
-    let sql = format!("SELECT body FROM subnets{} ORDER BY created_at, id", w.sql());
-    bodies(&tx.query(&sql, &w.params)?)
+    let sql = format!("SELECT id, body FROM subnets{} ORDER BY created_at, id", w.sql());
+    bodies(tx, "subnets", &sql, &w.params)
 }
 
 /// What to look for; an empty list is no condition.
@@ -54,8 +54,8 @@ pub fn list(tx: &mut Tx, f: &Filter) -> Result<Vec<Subnet>> {
     w.among("id", &f.ids);
     w.among("name", &f.names);
     w.among("network_id", &f.networks);
-    let sql = format!("SELECT body FROM subnets{} ORDER BY created_at, id", w.sql());
-    bodies(&tx.query(&sql, &w.params)?)
+    let sql = format!("SELECT id, body FROM subnets{} ORDER BY created_at, id", w.sql());
+    bodies(tx, "subnets", &sql, &w.params)
 }
 
 /// Writes a changed subnet whose revision was `s.revision`; the stored one is one higher.
@@ -94,20 +94,17 @@ pub fn free_ip(tx: &mut Tx, subnet: Uuid, ip: IpAddr, port: Uuid) -> Result<()> 
 
 /// Every address given out of a subnet.
 pub fn taken(tx: &mut Tx, subnet: Uuid) -> Result<Vec<IpAddr>> {
-    let rows = tx.query("SELECT ip FROM ip_allocations WHERE subnet_id = $1", params![subnet])?;
-    rows.iter()
-        .map(|r| r.text("ip")?.parse().map_err(|e| Error::corrupt("column ip", e)))
-        .collect()
+    let sql = "SELECT subnet_id, ip FROM ip_allocations WHERE subnet_id = $1";
+    tx.records("ip_allocations", sql, params![subnet], |r| r.text("ip")?.parse().map_err(|e| Error::corrupt("column ip", e)))
 }
 
 /// Ports (with their owners) that hold an address of a subnet.
 pub fn holders(tx: &mut Tx, subnet: Uuid) -> Result<Vec<(Uuid, String)>> {
-    tx.query(
+    tx.records(
+        "ports",
         "SELECT p.id AS id, p.device_owner AS device_owner FROM ip_allocations a JOIN ports p ON p.id = a.port_id \
          WHERE a.subnet_id = $1 ORDER BY p.id",
         params![subnet],
-    )?
-    .iter()
-    .map(|r| Ok((r.get("id")?, r.get("device_owner")?)))
-    .collect()
+        |r| Ok((r.get("id")?, r.get("device_owner")?)),
+    )
 }

@@ -5,7 +5,7 @@ use driver_api::Timestamp;
 use model::placement::{Allocation, Consumer};
 use uuid::Uuid;
 
-fn read_consumer(row: &Row) -> Result<Consumer> {
+pub(crate) fn read_consumer(row: &Row) -> Result<Consumer> {
     Ok(Consumer {
         id: row.get("id")?,
         generation: row.get("generation")?,
@@ -26,6 +26,17 @@ fn read(row: &Row) -> Result<Allocation> {
     })
 }
 
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    let a = read(row)?;
+    crate::damage::word(row, &["class"])?;
+    // Nothing is held by holding nothing.
+    if a.used < 1 {
+        return Err(crate::Error::corrupt("column used", "not above 0"));
+    }
+    crate::damage::whole(row, &["used"])
+}
+
 /// A consumer.
 pub fn consumer(tx: &mut Tx, id: Uuid) -> Result<Option<Consumer>> {
     tx.query_one(
@@ -39,14 +50,13 @@ pub fn consumer(tx: &mut Tx, id: Uuid) -> Result<Option<Consumer>> {
 
 /// Consumers that hold something of `provider`, by id.
 pub fn consumers_of_provider(tx: &mut Tx, provider: Uuid) -> Result<Vec<Consumer>> {
-    tx.query(
+    tx.records(
+        "consumers",
         "SELECT id, generation, project_id, user_id, kind, created_at, updated_at FROM consumers \
          WHERE id IN (SELECT consumer FROM allocations WHERE provider = $1) ORDER BY id",
         params![provider],
-    )?
-    .iter()
-    .map(read_consumer)
-    .collect()
+        read_consumer,
+    )
 }
 
 /// Adds a consumer; false if it was there.
@@ -77,32 +87,28 @@ pub fn delete_consumer(tx: &mut Tx, id: Uuid) -> Result<()> {
 
 /// What a consumer holds, by provider and class.
 pub fn of_consumer(tx: &mut Tx, consumer: Uuid) -> Result<Vec<Allocation>> {
-    tx.query(
+    tx.records(
+        "allocations",
         "SELECT consumer, provider, class, used FROM allocations WHERE consumer = $1 ORDER BY provider, class",
         params![consumer],
-    )?
-    .iter()
-    .map(read)
-    .collect()
+        read,
+    )
 }
 
 /// What is held of a provider, by consumer and class.
 pub fn of_provider(tx: &mut Tx, provider: Uuid) -> Result<Vec<Allocation>> {
-    tx.query(
+    tx.records(
+        "allocations",
         "SELECT consumer, provider, class, used FROM allocations WHERE provider = $1 ORDER BY consumer, class",
         params![provider],
-    )?
-    .iter()
-    .map(read)
-    .collect()
+        read,
+    )
 }
 
 /// How many consumers hold something of each provider.
 pub fn consumers_per_provider(tx: &mut Tx) -> Result<Vec<(Uuid, i64)>> {
-    tx.query("SELECT provider, COUNT(DISTINCT consumer) AS n FROM allocations GROUP BY provider ORDER BY provider", &[])?
-        .iter()
-        .map(|r| Ok((r.get("provider")?, r.get("n")?)))
-        .collect()
+    let sql = "SELECT provider, COUNT(DISTINCT consumer) AS n FROM allocations GROUP BY provider ORDER BY provider";
+    tx.records("allocations", sql, &[], |r| Ok((r.get("provider")?, r.get("n")?)))
 }
 
 /// Is anything held of this provider (of this class of it)?

@@ -19,16 +19,31 @@ fn read(row: &Row) -> Result<Inventory> {
     })
 }
 
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    let i = read(row)?;
+    crate::damage::uuid(row, "provider")?;
+    crate::damage::word(row, &["class"])?;
+    crate::damage::whole(row, &["total", "reserved", "used"])?;
+    if !(i.allocation_ratio.is_finite() && i.allocation_ratio > 0.0) {
+        return Err(crate::Error::corrupt("column allocation_ratio", "no ratio"));
+    }
+    if i.min_unit < 1 || i.max_unit < 1 || i.step_size < 1 {
+        return Err(crate::Error::corrupt("columns min_unit, max_unit, step_size", "not above 0"));
+    }
+    crate::damage::same(row, "capacity", i.capacity())
+}
+
 /// Inventories of a provider, by class.
 pub fn of(tx: &mut Tx, provider: Uuid) -> Result<Vec<Inventory>> {
-    let sql = format!("SELECT {COLUMNS} FROM inventories WHERE provider = $1 ORDER BY class");
-    tx.query(&sql, params![provider])?.iter().map(read).collect()
+    let sql = format!("SELECT provider, {COLUMNS} FROM inventories WHERE provider = $1 ORDER BY class");
+    tx.records("inventories", &sql, params![provider], read)
 }
 
 /// Every inventory with its provider.
 pub fn all(tx: &mut Tx) -> Result<Vec<(Uuid, Inventory)>> {
     let sql = format!("SELECT provider, {COLUMNS} FROM inventories ORDER BY provider, class");
-    tx.query(&sql, &[])?.iter().map(|r| Ok((r.get("provider")?, read(r)?))).collect()
+    tx.records("inventories", &sql, &[], |r| Ok((r.get("provider")?, read(r)?)))
 }
 
 /// Adds or changes one inventory; what is used of it stays.

@@ -1,6 +1,6 @@
 //! Names of custom traits and custom resource classes.
 
-use crate::{Result, Tx, params};
+use crate::{Result, Row, Tx, params};
 use driver_api::Timestamp;
 
 /// Which list of names.
@@ -21,10 +21,18 @@ impl Names {
     }
 }
 
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    if !row.text("name")?.starts_with("CUSTOM_") {
+        return Err(crate::Error::corrupt("column name", "no custom name"));
+    }
+    crate::damage::time(row, "created_at")
+}
+
 /// Every name.
 pub fn all(tx: &mut Tx, names: Names) -> Result<Vec<String>> {
     let sql = format!("SELECT name FROM {} ORDER BY name", names.table());
-    tx.query(&sql, &[])?.iter().map(|r| r.get("name")).collect()
+    tx.records(names.table(), &sql, &[], |r| r.get("name"))
 }
 
 /// Is it known?

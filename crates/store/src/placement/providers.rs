@@ -21,6 +21,15 @@ fn read(row: &Row) -> Result<Provider> {
     })
 }
 
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    read(row)?;
+    crate::damage::word(row, &["name"])?;
+    crate::damage::whole(row, &["generation"])?;
+    crate::damage::time(row, "created_at")?;
+    crate::damage::time(row, "updated_at")
+}
+
 /// Adds a provider; false if its id or its name is taken.
 pub fn insert(tx: &mut Tx, p: &Provider) -> Result<bool> {
     let n = tx.execute(
@@ -46,19 +55,19 @@ pub fn by_name(tx: &mut Tx, name: &str) -> Result<Option<Provider>> {
 /// Every provider, by name.
 pub fn all(tx: &mut Tx) -> Result<Vec<Provider>> {
     let sql = format!("SELECT {COLUMNS} FROM resource_providers ORDER BY name");
-    tx.query(&sql, &[])?.iter().map(read).collect()
+    tx.records("resource_providers", &sql, &[], read)
 }
 
 /// The providers of a compute host.
 pub fn of_host(tx: &mut Tx, host: &str) -> Result<Vec<Provider>> {
     let sql = format!("SELECT {COLUMNS} FROM resource_providers WHERE host = $1 ORDER BY name");
-    tx.query(&sql, params![host])?.iter().map(read).collect()
+    tx.records("resource_providers", &sql, params![host], read)
 }
 
 /// The providers directly below one.
 pub fn children(tx: &mut Tx, id: Uuid) -> Result<Vec<Provider>> {
     let sql = format!("SELECT {COLUMNS} FROM resource_providers WHERE parent = $1 ORDER BY name");
-    tx.query(&sql, params![id])?.iter().map(read).collect()
+    tx.records("resource_providers", &sql, params![id], read)
 }
 
 /// Changes name, tree and host of a provider; false if the name is taken.
@@ -109,18 +118,14 @@ pub fn delete(tx: &mut Tx, id: Uuid) -> Result<bool> {
 
 /// The aggregates of a provider, sorted.
 pub fn aggregates(tx: &mut Tx, id: Uuid) -> Result<Vec<Uuid>> {
-    tx.query("SELECT aggregate FROM provider_aggregates WHERE provider = $1 ORDER BY aggregate", params![id])?
-        .iter()
-        .map(|r| r.get("aggregate"))
-        .collect()
+    let sql = "SELECT provider, aggregate FROM provider_aggregates WHERE provider = $1 ORDER BY aggregate";
+    tx.records("provider_aggregates", sql, params![id], |r| r.get("aggregate"))
 }
 
 /// Every (provider, aggregate).
 pub fn all_aggregates(tx: &mut Tx) -> Result<Vec<(Uuid, Uuid)>> {
-    tx.query("SELECT provider, aggregate FROM provider_aggregates ORDER BY provider, aggregate", &[])?
-        .iter()
-        .map(|r| Ok((r.get("provider")?, r.get("aggregate")?)))
-        .collect()
+    let sql = "SELECT provider, aggregate FROM provider_aggregates ORDER BY provider, aggregate";
+    tx.records("provider_aggregates", sql, &[], |r| Ok((r.get("provider")?, r.get("aggregate")?)))
 }
 
 /// Replaces the aggregates of a provider.

@@ -1,6 +1,6 @@
 //! Traits of providers.
 
-use crate::{Result, Tx, params};
+use crate::{Result, Row, Tx, params};
 use uuid::Uuid;
 
 /// One trait of a provider.
@@ -12,20 +12,25 @@ pub struct ProviderTrait {
     pub reported: bool,
 }
 
+/// For [`crate::damage`].
+pub(crate) fn check(row: &Row) -> Result<()> {
+    crate::damage::uuid(row, "provider")?;
+    crate::damage::word(row, &["trait"])?;
+    row.get::<bool>("reported").map(drop)
+}
+
 /// Traits of a provider, by name.
 pub fn of(tx: &mut Tx, provider: Uuid) -> Result<Vec<ProviderTrait>> {
-    tx.query("SELECT trait, reported FROM provider_traits WHERE provider = $1 ORDER BY trait", params![provider])?
-        .iter()
-        .map(|r| Ok(ProviderTrait { name: r.get("trait")?, reported: r.get("reported")? }))
-        .collect()
+    let sql = "SELECT provider, trait, reported FROM provider_traits WHERE provider = $1 ORDER BY trait";
+    tx.records("provider_traits", sql, params![provider], |r| {
+        Ok(ProviderTrait { name: r.get("trait")?, reported: r.get("reported")? })
+    })
 }
 
 /// Every (provider, trait).
 pub fn all(tx: &mut Tx) -> Result<Vec<(Uuid, String)>> {
-    tx.query("SELECT provider, trait FROM provider_traits ORDER BY provider, trait", &[])?
-        .iter()
-        .map(|r| Ok((r.get("provider")?, r.get("trait")?)))
-        .collect()
+    let sql = "SELECT provider, trait FROM provider_traits ORDER BY provider, trait";
+    tx.records("provider_traits", sql, &[], |r| Ok((r.get("provider")?, r.get("trait")?)))
 }
 
 /// Adds one.

@@ -169,17 +169,25 @@ pub fn list(tx: &mut Tx, filter: &Filter, page: &Page, mut keep: impl FnMut(&Ser
     };
     let wanted = page.limit.unwrap_or(usize::MAX);
     let mut found = Vec::new();
+    // Damaged rows behind the last good one: they come again, and must not be all that comes.
+    let mut again = 0;
     while found.len() < wanted {
         // Without a limit everything is read at once; with one, no more than may still be needed.
-        let chunk = page.limit.map(|_| (wanted - found.len()).max(if found.is_empty() { 1 } else { CHUNK }));
+        let chunk = page.limit.map(|_| (wanted - found.len()).max(if found.is_empty() { 1 } else { CHUNK }) + again);
         let (sql, params) = statement(filter, &sort, after.as_deref(), chunk);
         let rows = tx.query(&sql, &params)?;
         let last = chunk.is_none_or(|chunk| rows.len() < chunk);
-        for (at, row) in rows.iter().enumerate() {
+        let mut good = 0;
+        let servers = tx.readable("servers", &rows, |row| {
             let server = read(row)?;
-            if at + 1 == rows.len() {
-                after = Some(place(&server));
-            }
+            good = rows.iter().position(|r| std::ptr::eq(r, row)).map_or(good, |at| at + 1);
+            Ok(server)
+        })?;
+        again = rows.len() - good;
+        if let Some(server) = servers.last() {
+            after = Some(place(server));
+        }
+        for server in servers {
             if found.len() < wanted && keep(&server) {
                 found.push(server);
             }
