@@ -78,6 +78,9 @@ impl Store {
     pub fn open_sqlite(path: &Path, mode: SqliteMode) -> Result<Store> {
         lite_store(path, mode, true, None)
     }
+    pub(crate) fn sqlite_unflushed(path: &Path) -> Result<Store> {
+        lite_store(path, SqliteMode::Threaded, false, None)
+    }
     /// A private database that is gone with the last clone; nothing is flushed to a disk.
     pub fn open_memory(mode: SqliteMode) -> Result<Store> {
         if mode == SqliteMode::Inline {

@@ -57,6 +57,11 @@ fn on_thread<T: Send + 'static>(body: impl FnOnce() -> std::result::Result<T, po
 
 impl Schema {
     fn create(url: String) -> std::result::Result<Schema, postgres::Error> {
+/// A file that is opened without ever being flushed: the control of tests that a power cut is survived.
+pub fn open_unflushed(path: &std::path::Path) -> Result<Store> {
+    Store::sqlite_unflushed(path)
+}
+
         let mut client = postgres::Client::connect(&url, NoTls)?;
         // The server makes the name: tests of several processes share it.
         let row = client.query_one("SELECT 'test_' || replace(CAST(gen_random_uuid() AS TEXT), '-', '')", &[])?;
