@@ -33,6 +33,9 @@ pub enum Error {
     /// More logins wait than can be checked soon, or too many controllers change the directory at once.
     #[error("The identity service is busy; try again.")]
     Busy,
+    /// Too many failures from one address.
+    #[error("too many failed logins from one address; again after {0} s")]
+    TooMany(u64),
     /// A thing of the original that is not built.
     #[error("{0} is not built in this release; see docs/compat.md.")]
     NotBuilt(&'static str),
@@ -68,6 +71,7 @@ impl From<Error> for Fault {
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::NotBuilt(_) => StatusCode::NOT_IMPLEMENTED,
+            Error::TooMany(after) => return web::too_many_failures(after),
             Error::Busy => return Fault::unavailable(e.to_string()),
             Error::Hashing(_) => return Fault::internal(e),
             Error::Store(e) => return e.into(),

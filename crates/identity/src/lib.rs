@@ -12,6 +12,7 @@ mod cascade;
 mod directory;
 mod error;
 mod http;
+mod lockout;
 mod login;
 mod options;
 mod password;
@@ -33,7 +34,8 @@ use model::{Context, Env, Secret};
 use password::Passwords;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use store::Store;
-use web::{Authenticate, TokenFault};
+use std::time::Duration;
+use web::{Authenticate, Failures, TokenFault};
 
 /// How often a change is planned anew because another controller was first.
 const ATTEMPTS: u32 = 8;
@@ -47,6 +49,9 @@ struct Inner {
     env: Env,
     options: Options,
     passwords: Passwords,
+    lockout: lockout::Lockout,
+    /// Wrong passwords, by address.
+    failures: Failures,
     directory: RwLock<Directory>,
     /// Held from planning to taking over, so that memory takes changes in the order of the disk.
     writing: tokio::sync::Mutex<()>,
@@ -62,7 +67,10 @@ impl Identity {
         let (revision, changes) = store.read(store::identity::load).await?;
         let directory = RwLock::new(Directory::from_changes(revision, changes));
         let writing = tokio::sync::Mutex::new(());
-        let identity = Identity(Arc::new(Inner { store, env, options, passwords, directory, writing }));
+        let lockout = lockout::Lockout::new(options.lockout_failure_attempts, Duration::from_secs(options.lockout_duration));
+        let failures = Failures::per_minute(options.failed_logins);
+        let inner = Inner { store, env, options, passwords, lockout, failures, directory, writing };
+        let identity = Identity(Arc::new(inner));
         let key = identity.fresh_key();
         identity
             .change(move |d| Ok((if d.keys.is_empty() { vec![Change::PutKey(key.clone())] } else { vec![] }, ())))
@@ -116,6 +124,12 @@ impl Identity {
     }
     pub(crate) fn env(&self) -> &Env {
         &self.0.env
+    }
+    pub(crate) fn lockout(&self) -> &lockout::Lockout {
+        &self.0.lockout
+    }
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.0.failures
     }
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords

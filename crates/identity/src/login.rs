@@ -9,6 +9,7 @@ use model::identity::{AppCredential, User};
 use model::{Secret, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
+use web::Peer;
 
 /// Body of `POST /v3/auth/tokens`.
 #[derive(Debug, Deserialize)]
@@ -198,12 +199,12 @@ impl Identity {
     /// Checks every method given and issues a token.
     /// # Errors
     /// 400 for what cannot be understood, 401 for what is not right.
-    pub(crate) async fn login(&self, auth: Auth) -> Result<(String, Standing), Error> {
-        let proof = self.prove(&auth.identity).await?;
+    pub(crate) async fn login(&self, auth: Auth, peer: Option<Peer>) -> Result<(String, Standing), Error> {
+        let proof = self.prove(&auth.identity, peer).await?;
         self.issue(proof, auth.scope)
     }
 
-    async fn prove(&self, given: &Methods) -> Result<Proof, Error> {
+    async fn prove(&self, given: &Methods, peer: Option<Peer>) -> Result<Proof, Error> {
         let mut proof = Proof::default();
         if given.methods.is_empty() {
             return Err(Error::field("identity/methods", "[] should be non-empty"));
@@ -211,11 +212,11 @@ impl Identity {
         for method in &given.methods {
             let absent = || missing(method, "identity");
             match method.as_str() {
-                "password" => self.by_password(given.password.as_ref().ok_or_else(absent)?, &mut proof).await?,
+                "password" => self.by_password(given.password.as_ref().ok_or_else(absent)?, peer, &mut proof).await?,
                 "token" => self.by_token(given.token.as_ref().ok_or_else(absent)?, &mut proof)?,
                 "application_credential" => {
                     let by = given.application_credential.as_ref().ok_or_else(absent)?;
-                    self.by_app_credential(by, &mut proof).await?;
+                    self.by_app_credential(by, peer, &mut proof).await?;
                 }
                 _ => return Err(Error::Refused("Attempted to authenticate with an unsupported method.".into())),
             }
@@ -223,7 +224,7 @@ impl Identity {
         Ok(proof)
     }
 
-    async fn by_password(&self, by: &ByPassword, proof: &mut Proof) -> Result<(), Error> {
+    async fn by_password(&self, by: &ByPassword, peer: Option<Peer>, proof: &mut Proof) -> Result<(), Error> {
         let found = {
             let directory = self.directory();
             let user = directory.find_user(&by.user.who)?;
@@ -231,8 +232,7 @@ impl Identity {
         };
         let (id, stored) = found.unzip();
         let stored = stored.flatten();
-        let now = self.env().now();
-        let right = self.passwords().check(stored.as_ref(), by.user.password.reveal(), now).await?;
+        let right = self.guess(id.as_deref(), stored.as_ref(), by.user.password.reveal(), peer).await?;
         let id = id.filter(|_| right).ok_or(Error::Unauthorized)?;
         proof.hash = stored;
         proof.add(&id, "password")
@@ -252,10 +252,48 @@ impl Identity {
         Ok(())
     }
 
-    async fn by_app_credential(&self, by: &ByAppCredential, proof: &mut Proof) -> Result<(), Error> {
+    /// Whether the password is right, at a price for the address that guesses, and for the account. What was right a
+    /// moment ago costs nothing, so that a flood of guesses keeps nobody out who works.
+    pub(crate) async fn guess(
+        &self,
+        user_id: Option<&str>,
+        stored: Option<&Secret<String>>,
+        password: &str,
+        peer: Option<Peer>,
+    ) -> Result<bool, Error> {
+        let now = self.env().now();
+        let account = user_id.zip(stored);
+        if account.is_some_and(|(id, hash)| self.lockout().closed(id, hash, now)) {
+            return Ok(false);
+        }
+        if stored.is_some_and(|s| self.passwords().known(s, password, now)) {
+            return Ok(true);
+        }
+        if let Some(peer) = peer {
+            self.failures().charge(peer, now).map_err(Error::TooMany)?;
+        }
+        let outcome = self.passwords().check(stored, password, now).await;
+        // Right, or not looked at for want of a place: no failure of theirs.
+        if let (Ok(true) | Err(_), Some(peer)) = (&outcome, peer) {
+            self.failures().refund(peer);
+        }
+        match (&outcome, account) {
+            (Ok(true), Some((id, _))) => self.lockout().right(id),
+            (Ok(false), Some((id, hash))) => self.lockout().failed(id, hash, now),
+            _ => {}
+        }
+        outcome
+    }
+
+    async fn by_app_credential(
+        &self,
+        by: &ByAppCredential,
+        peer: Option<Peer>,
+        proof: &mut Proof,
+    ) -> Result<(), Error> {
         let found = self.directory().find_app_credential(by)?.cloned();
         let stored = found.as_ref().map(|c| &c.secret);
-        let right = self.passwords().check(stored, by.secret.reveal(), self.env().now()).await?;
+        let right = self.guess(None, stored, by.secret.reveal(), peer).await?;
         let credential = found.filter(|_| right).ok_or(Error::Unauthorized)?;
         proof.add(&credential.user_id, "application_credential")?;
         proof.app_credential = Some(credential);

@@ -19,6 +19,12 @@ pub struct Options {
     pub services: Vec<BuiltIn>,
     /// Cost of a password hash.
     pub hashing: Hashing,
+    /// Failed logins that an address may have in a minute; 0 is any number. (Nothing of the original's.)
+    pub failed_logins: u32,
+    /// Failed logins after which an account is closed; 0 never (Keystone's `[security_compliance]`).
+    pub lockout_failure_attempts: u32,
+    /// For how long, seconds.
+    pub lockout_duration: u64,
     /// Hashes on the calling thread: for simulations, whose order of events must not depend on a second thread.
     #[serde(skip)]
     pub inline: bool,
@@ -73,6 +79,9 @@ impl Default for Options {
                 built_in("placement", "placement", "/placement"),
             ],
             hashing: Hashing::default(),
+            failed_logins: 64,
+            lockout_failure_attempts: 0,
+            lockout_duration: 1800,
             inline: false,
         }
     }

@@ -21,6 +21,8 @@ use tokio::sync::Semaphore;
 pub const MAX_PASSWORD: usize = 4096;
 /// Logins that may wait for a free place; more are told to come again.
 const MAX_WAITING: usize = 512;
+/// Longest wait for one.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Right passwords that are remembered at once.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -83,12 +85,10 @@ impl Passwords {
         password: &str,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let known = stored.map(|s| mac(&self.key, &[s.reveal().as_bytes(), password.as_bytes()]));
-        if let Some(known) = &known
-            && self.remembered(known, now)
-        {
+        if stored.is_some_and(|s| self.known(s, password, now)) {
             return Ok(true);
         }
+        let known = stored.map(|s| self.key_of(s, password));
         let hash = stored.map_or_else(|| self.nobody.clone(), |s| s.reveal().clone());
         let (argon, password) = (self.argon(), Secret::new(password.to_owned()));
         let right = self
@@ -110,6 +110,15 @@ impl Passwords {
         Ok(right)
     }
 
+    /// Whether `password` was right for `stored` a moment ago. Never more work than a look.
+    pub(crate) fn known(&self, stored: &Secret<String>, password: &str, now: Timestamp) -> bool {
+        self.remembered(&self.key_of(stored, password), now)
+    }
+
+    fn key_of(&self, stored: &Secret<String>, password: &str) -> [u8; 32] {
+        mac(&self.key, &[stored.reveal().as_bytes(), password.as_bytes()])
+    }
+
     fn remembered(&self, known: &[u8; 32], now: Timestamp) -> bool {
         let all = self.right.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(known).is_some_and(|until| *until > now)
@@ -125,7 +134,8 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let _turn = Turn::take(&self.waiting)?;
-        let place = self.places.clone().acquire_owned().await.map_err(|_| Error::Busy)?;
+        let place = tokio::time::timeout(MAX_WAIT, self.places.clone().acquire_owned()).await;
+        let place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
         if self.inline {
             return work();
         }

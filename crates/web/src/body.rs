@@ -29,10 +29,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 "Content-Type is not supported; send application/json.",
             ));
         }
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-            Fault::too_large(format!("The request body is larger than {MAX_BODY} bytes or was cut off."))
-        })?;
+        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|e| unread(e, MAX_BODY))?;
         read_json(&bytes).map(Body)
+    }
+}
+
+/// Why a body of at most `limit` bytes could not be read: 413 beyond the limit, 400 where it was cut off.
+pub fn unread(error: axum::Error, limit: usize) -> Fault {
+    if error.into_inner().is::<http_body_util::LengthLimitError>() {
+        Fault::too_large(format!("The request body is larger than {limit} bytes."))
+    } else {
+        Fault::bad_request("The request body was cut off before its end.")
     }
 }
 

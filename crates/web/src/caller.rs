@@ -1,13 +1,13 @@
 //! Who calls: the token of a request becomes a [`Context`] once, before any router.
 
-use crate::Fault;
+use crate::{Failures, Fault, Peer, too_many_failures};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
 use model::policy::Rule;
-use model::{Context, Random};
+use model::{Clock, Context, Random};
 use std::sync::Arc;
 
 /// What turns a token into a caller: the identity service, given to the frame as a value.
@@ -30,6 +30,21 @@ pub enum TokenFault {
     /// It was valid once.
     #[error("The token has expired; log in again.")]
     Expired,
+    /// It is not valid, and neither were many before it from the same address.
+    #[error("Too many failed attempts from this address.")]
+    TooMany {
+        /// When to come again, seconds.
+        after: u64,
+    },
+}
+
+impl From<TokenFault> for Fault {
+    fn from(e: TokenFault) -> Fault {
+        match e {
+            TokenFault::TooMany { after } => too_many_failures(after),
+            _ => Fault::unauthorized(e.to_string()),
+        }
+    }
 }
 
 /// The request's own id, `req-<uuid>`.
@@ -41,14 +56,31 @@ pub struct RequestId(pub String);
 pub struct AuthState {
     authenticate: Arc<dyn Authenticate>,
     random: Random,
+    failures: Option<(Arc<Failures>, Clock)>,
 }
 
 /// The layer in front of all routers: gives each request its id and, if a token came, its caller or the fault.
 pub fn authenticate_layer(authenticate: Arc<dyn Authenticate>, random: Random) -> AuthState {
-    AuthState { authenticate, random }
+    AuthState { authenticate, random, failures: None }
 }
 
 impl AuthState {
+    /// The same with a bound on tokens that are no tokens, by address. Expired ones do not count: they were no guess.
+    #[must_use]
+    pub fn limited(mut self, failures: Failures, clock: Clock) -> AuthState {
+        self.failures = Some((Arc::new(failures), clock));
+        self
+    }
+    /// What a token that is not valid is answered.
+    fn count(&self, fault: TokenFault, peer: Option<Peer>) -> TokenFault {
+        match (fault, &self.failures, peer) {
+            (TokenFault::Invalid, Some((failures, clock)), Some(peer)) => match failures.charge(peer, clock.now()) {
+                Ok(()) => fault,
+                Err(after) => TokenFault::TooMany { after },
+            },
+            _ => fault,
+        }
+    }
     /// To be used with `axum::middleware::from_fn_with_state(state, AuthState::run)`.
     pub async fn run(State(state): State<AuthState>, mut request: Request, next: Next) -> Response {
         let id = format!("req-{}", state.random.uuid());
@@ -56,10 +88,10 @@ impl AuthState {
         let global = header(&request, "x-openstack-request-id").filter(|v| well_formed(v));
         let outcome = match token {
             None => Err(TokenFault::Missing),
-            Some(token) => state.authenticate.authenticate(&token, &id).map(|mut c| {
-                c.global_request_id = global;
-                c
-            }),
+            Some(token) => match state.authenticate.authenticate(&token, &id) {
+                Ok(c) => Ok(Context { global_request_id: global, ..c }),
+                Err(fault) => Err(state.count(fault, request.extensions().get().copied())),
+            },
         };
         request.extensions_mut().insert(RequestId(id.clone()));
         request.extensions_mut().insert(outcome);
@@ -115,7 +147,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Fault> {
         match parts.extensions.get::<Outcome>() {
             Some(Ok(c)) => Ok(Caller(c.clone())),
-            Some(Err(e)) => Err(Fault::new(StatusCode::UNAUTHORIZED, e.to_string())),
+            Some(Err(e)) => Err((*e).into()),
             None => Err(Fault::internal("a router runs without the authentication layer")),
         }
     }
@@ -149,7 +181,7 @@ pub(crate) fn admit(parts: &axum::http::Extensions, rule: Rule, policy: &str) ->
         Some(Ok(_)) => {
             Err(Fault::forbidden(format!("Policy doesn't allow {policy} to be performed: it needs {}.", rule.as_str())))
         }
-        Some(Err(e)) => Err(Fault::unauthorized(e.to_string())),
+        Some(Err(e)) => Err((*e).into()),
         None => Err(Fault::internal("a router runs without the authentication layer")),
     }
 }

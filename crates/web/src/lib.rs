@@ -7,14 +7,16 @@
 
 mod body;
 mod caller;
+mod failures;
 mod fault;
 mod mount;
 mod origin;
 mod page;
 mod route;
 
-pub use body::{Body, read_json};
+pub use body::{Body, read_json, unread};
 pub use caller::{AuthState, Authenticate, Caller, MaybeCaller, RequestId, TokenFault, authenticate_layer};
+pub use failures::{Failures, Peer, too_many_failures};
 pub use fault::{Fault, FaultShape};
 pub use mount::mount;
 pub use origin::{Origin, Scheme};

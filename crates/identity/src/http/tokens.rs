@@ -4,7 +4,7 @@ use super::{Call, Place, allowed, catalog};
 use crate::login::AuthBody;
 use crate::token::TokenScope;
 use crate::{Directory, Error, Identity, Standing};
-use axum::Json;
+use axum::{Extension, Json};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use model::identity::{Change, RevokedToken, Target};
 use model::policy::Rule;
 use model::{Scope, time};
 use serde_json::{Value, json};
-use web::{Body, Fault, Query, Route, TokenFault, route};
+use web::{Body, Fault, Peer, Query, Route, TokenFault, route};
 
 pub(super) fn routes() -> Vec<Route<Identity>> {
     let get = || Method::GET;
@@ -31,9 +31,10 @@ async fn issue(
     State(identity): State<Identity>,
     place: Place,
     query: Query,
+    peer: Option<Extension<Peer>>,
     Body(body): Body<AuthBody>,
 ) -> Result<Response, Fault> {
-    let (token, standing) = identity.login(body.auth).await?;
+    let (token, standing) = identity.login(body.auth, peer.map(|p| p.0)).await?;
     Ok(answer(StatusCode::CREATED, &identity, &place, &query, &token, &standing))
 }
 

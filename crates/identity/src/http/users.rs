@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::{Call, allowed, groups, projects};
 use crate::{Directory, Error, Identity, cascade};
-use axum::Json;
+use axum::{Extension, Json};
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode};
 use model::Secret;
@@ -11,7 +11,7 @@ use model::identity::{Change, Grant, User};
 use model::policy::Rule;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use web::{Body, Fault, Route, route};
+use web::{Body, Fault, Peer, Route, route};
 
 /// Longest name, characters.
 const MAX_NAME: usize = 255;
@@ -206,13 +206,15 @@ async fn delete(call: Call, Path(id): Path<String>) -> Result<StatusCode, Fault>
 async fn change_password(
     State(identity): State<Identity>,
     Path(id): Path<String>,
+    peer: Option<Extension<Peer>>,
     Body(body): Body<Value>,
 ) -> Result<StatusCode, Fault> {
     let mut fields = Fields::of(body, "user")?;
     let old = Fields::required("original_password", fields.password("original_password")?.flatten())?;
     let new = Fields::required("password", fields.password("password")?.flatten())?;
     let stored = identity.directory().live_user(&id).and_then(|u| u.password.clone());
-    if !identity.passwords().check(stored.as_ref(), &old, identity.env().now()).await? {
+    let account = stored.is_some().then_some(id.as_str());
+    if !identity.guess(account, stored.as_ref(), &old, peer.map(|p| p.0)).await? {
         return Err(Error::Unauthorized.into());
     }
     let hash = identity.passwords().hash(&new, &identity.env().random).await?;

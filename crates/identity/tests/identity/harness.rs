@@ -67,8 +67,11 @@ impl Cloud {
         Cloud::on(Store::open_memory(SqliteMode::Inline).unwrap()).await
     }
     pub async fn on(store: Store) -> Cloud {
+        Cloud::with(store, cheap()).await
+    }
+    pub async fn with(store: Store, options: Options) -> Cloud {
         let env = env();
-        let identity = Identity::new(store.clone(), env.clone(), cheap()).await.unwrap();
+        let identity = Identity::new(store.clone(), env.clone(), options).await.unwrap();
         identity.bootstrap(&Secret::new("secret".into())).await.unwrap();
         identity.ensure_user("demo", &Secret::new("demo".into()), "demo", &["member"]).await.unwrap();
         let layer = web::authenticate_layer(Arc::new(identity.clone()), env.random);
@@ -112,6 +115,14 @@ impl Cloud {
     pub async fn about(&self, method: &str, token: &str, subject: &str) -> Answer {
         let request = Request::builder().method(method).uri("/identity/v3/auth/tokens").header("x-auth-token", token);
         self.send(request.header("x-subject-token", subject).body(Body::empty()).unwrap()).await
+    }
+
+    /// A login that comes from an address.
+    pub async fn login_from(&self, address: &str, user: &str, password: &str) -> Answer {
+        let body = by_password(user, password, Value::Null).to_string();
+        let mut request = Request::post("/identity/v3/auth/tokens").body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(web::Peer(address.parse().unwrap()));
+        self.send(request).await
     }
 
     pub async fn auth(&self, body: Value) -> Answer {

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod credentials;
+mod guesses;
 mod harness;
 mod login;
 mod policy;

@@ -33,7 +33,7 @@ pub(super) async fn update(
     };
     let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY)
         .await
-        .map_err(|_| Fault::too_large(format!("The request body is larger than {MAX_BODY} bytes or was cut off.")))?;
+        .map_err(|e| web::unread(e, MAX_BODY))?;
     let body: Value = web::read_json(&bytes)?;
     let changes = changes(&body, draft4)?;
     Ok(Json(view::image(&images.patch(&caller, image_id(&id)?, changes).await?)))
