@@ -45,6 +45,27 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// A guest that nobody asked for.
+    pub(crate) fn stranger(id: Uuid) -> Guest {
+        Guest {
+            id,
+            generation: 0,
+            power: PowerState::Running,
+            node: String::new(),
+            hostname: String::new(),
+            image: None,
+            vcpus: 1,
+            memory_mib: 0,
+            macs: Vec::new(),
+            config_drive: None,
+            defined: true,
+            boots: 1,
+            started_at: None,
+            console: Vec::new(),
+            ops: Vec::new(),
+        }
+    }
+
     pub(crate) fn new(spec: &InstanceSpec, node: String) -> Guest {
         let mut guest = Guest {
             id: spec.id,

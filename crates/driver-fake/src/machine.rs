@@ -159,6 +159,18 @@ impl Machine {
         }
     }
 
+    /// A guest appears behind the platform's back, running.
+    pub fn plant(&self, id: Uuid) {
+        let mut state = self.lock();
+        state.guests.entry(id).or_insert_with(|| Guest::stranger(id));
+        state.emit(id, EventKind::Started);
+    }
+
+    /// Nothing fails by plan any more, until the next driver stands in front of the machine.
+    pub fn forget_faults(&self) {
+        self.lock().faults = FaultPlan::default();
+    }
+
     /// Everything there is, disks without guest included: what a test counts at the end.
     pub fn remains(&self) -> Vec<Guest> {
         self.lock().guests.values().cloned().collect()

@@ -66,6 +66,17 @@ pub(crate) fn open(path: &Path, role: Role, durable: bool) -> Result<Tx> {
     Ok(Tx::new(Engine::Lite(Lite { conn })))
 }
 
+/// Everything that is in `from`, in a database of its own in memory.
+pub(crate) fn copy(from: &Tx) -> Result<Tx> {
+    let mut to = open(Path::new(":memory:"), Role::Writer, false)?;
+    if let (Engine::Lite(from), Engine::Lite(to)) = (&from.engine, &mut to.engine) {
+        let backup = rusqlite::backup::Backup::new(&from.conn, &mut to.conn).map_err(plain)?;
+        // All pages in one step.
+        backup.step(-1).map_err(plain)?;
+    }
+    Ok(to)
+}
+
 impl Lite {
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value]) -> Done<u64> {
         let mut statement = self.conn.prepare_cached(&numbered(sql)).map_err(refused)?;

@@ -17,6 +17,14 @@ pub struct TestEngine {
     pub url: Option<String>,
 }
 
+/// A private database in memory that begins as a copy of `store`, which must be SQLite inline: ten thousand simulations
+/// begin with one that was made once.
+/// # Errors
+/// The database's.
+pub fn copy(store: &Store) -> Result<Store> {
+    store.copy()
+}
+
 /// A schema of one test.
 struct Schema {
     url: String,
@@ -49,6 +57,11 @@ pub fn postgres(connections: usize) -> TestEngine {
     TestEngine { name: "postgres", store, url: Some(url) }
 }
 
+/// A file that is opened without ever being flushed: the control of tests that a power cut is survived.
+pub fn open_unflushed(path: &std::path::Path) -> Result<Store> {
+    Store::sqlite_unflushed(path)
+}
+
 /// The PostgreSQL client may not be entered from an async test.
 fn on_thread<T: Send + 'static>(body: impl FnOnce() -> std::result::Result<T, postgres::Error> + Send + 'static) -> T {
     let done = std::thread::spawn(body).join().expect("the PostgreSQL helper does not panic");
@@ -57,11 +70,6 @@ fn on_thread<T: Send + 'static>(body: impl FnOnce() -> std::result::Result<T, po
 
 impl Schema {
     fn create(url: String) -> std::result::Result<Schema, postgres::Error> {
-/// A file that is opened without ever being flushed: the control of tests that a power cut is survived.
-pub fn open_unflushed(path: &std::path::Path) -> Result<Store> {
-    Store::sqlite_unflushed(path)
-}
-
         let mut client = postgres::Client::connect(&url, NoTls)?;
         // The server makes the name: tests of several processes share it.
         let row = client.query_one("SELECT 'test_' || replace(CAST(gen_random_uuid() AS TEXT), '-', '')", &[])?;
