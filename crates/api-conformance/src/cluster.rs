@@ -52,7 +52,8 @@ impl TestCluster {
         let config = config(&shape, database);
         let cloud = Cloud::start(ingredients(&world, &config, store, &env)).await.expect("the cloud starts");
         let admin = Client::anonymous(cloud.router.clone()).login("admin", PASSWORD, "admin").await;
-        let cluster = TestCluster { world, cloud: Some(cloud), env, admin, ended: false };
+        // Until it is born there is nothing to end in order.
+        let mut cluster = TestCluster { world, cloud: Some(cloud), env, admin, ended: true };
         let up = |c: &Conductor| c.hosts().iter().filter(|h| h.up).count();
         // A machine that does not answer is a test's own wish; the others are waited for.
         let silent = |h: &&crate::Host| !h.machine.is_reachable();
@@ -61,6 +62,7 @@ impl TestCluster {
         if cluster.world.link().is_none() {
             cluster.until("the hosts register", async || up(&conductor) >= expected).await;
         }
+        cluster.ended = false;
         cluster
     }
 

@@ -39,7 +39,8 @@ use tokio_util::task::TaskTracker;
 /// How the conductor behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Name of this controller; owner of the flows it runs. Unique among controllers that share a database.
+    /// Name of this controller; owner of the flows it runs. Unique among controllers that share a database, and among
+    /// the lives of one: what bears another name was left by an earlier life.
     pub name: String,
     /// How long a flow belongs to its controller without renewal.
     pub lease: Duration,

@@ -24,6 +24,9 @@ impl flow::Time for Time {
     }
 }
 
+/// Flows taken over in one unit.
+const AT_ONCE: u32 = 1000;
+
 impl Conductor {
     /// Runs a stored flow.
     pub(crate) fn launch(&self, row: FlowRow, server: Server) {
@@ -92,21 +95,41 @@ impl Conductor {
         }
     }
 
-    /// Takes up the flows that nobody runs: expired leases, and when alone, all that an earlier life left (`at_start`
-    /// is when this one began).
+    /// Takes up the flows that nobody runs: expired leases, and `at_start`, when alone, all that an earlier life left,
+    /// whatever their leases say (the clock may have gone back since).
     /// # Errors
     /// The database's.
-    pub(crate) async fn take_up(&self, at_start: Option<driver_api::Timestamp>) -> Result<usize, store::Error> {
+    pub(crate) async fn take_up(&self, at_start: bool) -> Result<usize, store::Error> {
         let now = self.env.now();
         let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
-        // Alone, nobody else runs anything: what is unfinished was left by an earlier life of this process.
-        // Its leases end before any lease of this life: what was accepted since is not ours to begin a second time.
-        let earlier = at_start.filter(|_| self.options.alone).map(|started| started.plus(self.options.lease));
-        let expired = earlier.unwrap_or(now);
-        if !self.store.read(move |tx| store::flows::any_lapsed(tx, expired)).await? {
+        let inherit = at_start && self.options.alone;
+        let mine = owner.clone();
+        let some = move |tx: &mut store::Tx| match inherit {
+            true => store::flows::any_of_others(tx, &mine),
+            false => store::flows::any_lapsed(tx, now),
+        };
+        if !self.store.read(some).await? {
             return Ok(0);
         }
-        let taken = self.store.write(move |tx| store::flows::take_over(tx, &owner, expired, until, 1000)).await?;
+        let mut count = 0;
+        loop {
+            let owner = owner.clone();
+            let take = move |tx: &mut store::Tx| match inherit {
+                true => store::flows::take_from_others(tx, &owner, until, AT_ONCE),
+                false => store::flows::take_over(tx, &owner, now, until, AT_ONCE),
+            };
+            let taken = self.store.write(take).await?;
+            let last = taken.len() < AT_ONCE as usize;
+            count += self.resume(taken).await?;
+            if last {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Runs flows that were taken over; how many there are to run.
+    async fn resume(&self, taken: Vec<FlowRow>) -> Result<usize, store::Error> {
+        let now = self.env.now();
         let mut count = 0;
         for row in taken {
             let id = row.server_id;

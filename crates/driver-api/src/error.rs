@@ -42,6 +42,20 @@ pub enum Advice {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [ErrorKind; 11] = [
+        ErrorKind::NotFound,
+        ErrorKind::AlreadyExists,
+        ErrorKind::Busy,
+        ErrorKind::InvalidSpec,
+        ErrorKind::UnsupportedSpec,
+        ErrorKind::NoCapacity,
+        ErrorKind::Unreachable,
+        ErrorKind::TimedOut,
+        ErrorKind::Cancelled,
+        ErrorKind::Denied,
+        ErrorKind::Internal,
+    ];
     /// What the conductor does about an error of this kind.
     pub fn advice(self) -> Advice {
         match self {

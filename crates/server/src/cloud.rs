@@ -117,7 +117,7 @@ impl Cloud {
         seed::run(&store, &env, &network, &seeded.project_id, i.config).await?;
         let placement = Placement::new(store.clone(), env.clone());
         let conductor_options = conductor::Options {
-            name: if i.config.database == "sqlite" { "embedded".into() } else { format!("controller-{}", env.uuid()) },
+            name: format!("controller-{}", env.uuid()),
             alone: i.config.database == "sqlite",
             quota: i.config.quota.clone(),
             ..conductor::Options::default()

@@ -83,8 +83,26 @@ pub fn renew(tx: &mut Tx, owner: &str, until: Timestamp) -> Result<Vec<Uuid>> {
     Ok(ids)
 }
 
-/// Takes over at most `limit` flows whose lease ended before `expired_before`, oldest lease first. A
-/// controller that knows it is alone passes the end of time at its start.
+/// Whether some unfinished flow has another owner than `owner`: spares a write where there is none.
+pub fn any_of_others(tx: &mut Tx, owner: &str) -> Result<bool> {
+    let sql = format!("SELECT id FROM flows WHERE {UNFINISHED} AND owner <> $1 LIMIT 1");
+    Ok(tx.query_one(&sql, params![owner])?.is_some())
+}
+
+/// Takes over at most `limit` flows of other owners, whatever their leases say: for a controller that knows it is
+/// alone, whose clock may have gone back since the life before.
+pub fn take_from_others(tx: &mut Tx, owner: &str, until: Timestamp, limit: u32) -> Result<Vec<FlowRow>> {
+    let sql = format!(
+        "UPDATE flows SET owner = $1, lease_until = $2 WHERE {UNFINISHED} AND id IN \
+         (SELECT id FROM flows WHERE {UNFINISHED} AND owner <> $1 ORDER BY lease_until, id LIMIT $3) RETURNING {COLUMNS}"
+    );
+    let rows = tx.query(&sql, params![owner, until, limit])?;
+    let mut flows: Vec<FlowRow> = rows.iter().map(read).collect::<Result<_>>()?;
+    flows.sort_by_key(|flow| (flow.created_at, flow.id));
+    Ok(flows)
+}
+
+/// Takes over at most `limit` flows whose lease ended before `expired_before`, oldest lease first.
 pub fn take_over(
     tx: &mut Tx,
     owner: &str,

@@ -3,7 +3,7 @@
 use crate::Conductor;
 
 impl Conductor {
-    pub(super) async fn keep_flows(&self, started: driver_api::Timestamp) {
+    pub(super) async fn keep_flows(&self) {
         let period = self.options.lease / 4;
         // Hosts register within moments of the start; flows taken up before would find them down.
         let mut first = true;
@@ -11,7 +11,7 @@ impl Conductor {
             if first {
                 self.hosts_settle().await;
             }
-            if let Err(error) = self.take_up(first.then_some(started)).await {
+            if let Err(error) = self.take_up(first).await {
                 tracing::error!(%error, "unfinished flows cannot be read; trying again");
             } else {
                 first = false;

@@ -42,8 +42,8 @@ impl Conductor {
         self.placement.load().await.map_err(|placement::Error::Store(e)| e)?;
         let aggregates = self.store.read(store::aggregates::list).await?;
         self.placement.set_aggregates(&aggregates);
-        let (me, started) = (self.clone(), self.env.now());
-        self.running.spawn(async move { me.keep_flows(started).await });
+        let me = self.clone();
+        self.running.spawn(async move { me.keep_flows().await });
         let me = self.clone();
         self.running.spawn(async move { me.keep_wiring().await });
         let me = self.clone();

@@ -1,0 +1,6 @@
+//! What many at once must not break: quota and server groups, on one controller and on several that share a database.
+#![allow(clippy::unwrap_used)]
+
+mod groups;
+mod quota;
+mod support;
