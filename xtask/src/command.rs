@@ -21,6 +21,13 @@ pub fn as_root(program: &str) -> Command {
     c
 }
 
+/// The same for a command in words.
+pub fn as_root_words(words: &[std::ffi::OsString]) -> Command {
+    let mut c = if is_root() { Command::new("env") } else { Command::new("sudo") };
+    c.arg("--").args(words);
+    c
+}
+
 fn words(c: &Command) -> String {
     let args = c.get_args().map(|a| a.to_string_lossy().into_owned());
     std::iter::once(c.get_program().to_string_lossy().into_owned()).chain(args).collect::<Vec<_>>().join(" ")

@@ -1,7 +1,7 @@
 //! `cargo xtask down`: stops what `up` started.
 
-use crate::command::{as_root, has_systemd, execute};
-use crate::{root, up};
+use crate::command::{as_root, as_root_words, has_systemd, execute};
+use crate::{root, service, up};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ pub struct Options {
 }
 
 pub fn run(o: &Options) -> Result<(), String> {
-    let data = up::data_dir(o.data_dir.as_ref());
+    let data = up::data_dir(o.data_dir.as_ref())?;
     let binary = up::binary()?;
     let file = data.join("cloud.json");
     if let Ok(text) = std::fs::read_to_string(&file) {
@@ -33,7 +33,9 @@ pub fn run(o: &Options) -> Result<(), String> {
             eprintln!("      the cloud does not answer; its guests are stopped with libvirt");
         }
         if let Some(pid) = value["pid"].as_u64() {
-            let _ = as_root("kill").arg(pid.to_string()).stderr(Stdio::null()).status();
+            for words in service::stop(has_systemd(), &o.cloud_name, pid) {
+                let _ = as_root_words(&words).stderr(Stdio::null()).status();
+            }
             let deadline = Instant::now() + Duration::from_secs(20);
             while std::path::Path::new(&format!("/proc/{pid}")).exists() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(100));
@@ -46,9 +48,13 @@ pub fn run(o: &Options) -> Result<(), String> {
         execute(as_root(&script.display().to_string()).arg("local").stdout(Stdio::null()))?;
     }
     if o.purge {
-        println!("[3/3] remove {} and the entry {:?} of clouds.yaml", data.display(), o.cloud_name);
+        println!("[3/3] remove {}, the guest image and the entry {:?} of clouds.yaml", data.display(), o.cloud_name);
         execute(Command::new(&binary).args(["forget", "--cloud-name", &o.cloud_name]))?;
-        execute(as_root("rm").args(["-rf", "--one-file-system"]).arg(&data))?;
+        let guest = root().join("lab/state/guest-image");
+        execute(as_root("rm").args(["-rf", "--one-file-system"]).arg(&data).arg(&guest))?;
+        // Others' laboratories may be in it.
+        let _ = std::fs::remove_dir(root().join("lab/state"));
+        println!("      the packages stay");
     } else {
         println!("[3/3] the data stays in {}; --purge removes it", data.display());
     }

@@ -7,6 +7,7 @@ mod codegen;
 mod command;
 mod down;
 mod packages;
+mod service;
 mod soak;
 mod test;
 mod tidy;

@@ -3,8 +3,8 @@
 //! Says what it will do before it does it. Asks for root only where root is needed, through sudo; what it leaves in the
 //! user's home belongs to the user.
 
-use crate::command::{as_root, has_systemd, is_root, output, read_env, execute};
-use crate::{packages, root};
+use crate::command::{as_root, as_root_words, has_systemd, is_root, output, read_env, execute};
+use crate::{packages, root, service};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,9 +32,27 @@ const TOOLS: &[&str] = &[
     "fdisk", "openssh-client", "procps", "util-linux", "ca-certificates",
 ];
 
-/// Where a checkout's cloud lives.
-pub fn data_dir(named: Option<&PathBuf>) -> PathBuf {
-    named.cloned().unwrap_or_else(|| root().join("kilonova-data"))
+/// Where a checkout's cloud lives. The machine's own libvirt runs guests as a user of theirs, who must get through to
+/// their disks: a home that nobody else may enter is no place for them then.
+pub fn data_dir(named: Option<&PathBuf>) -> Result<PathBuf, String> {
+    let beside = root().join("kilonova-data");
+    match named {
+        Some(dir) => Ok(dir.clone()),
+        None if !has_systemd() || passable(&root()) => Ok(beside),
+        None => Ok(PathBuf::from(format!("/var/lib/kilonova-{}", output(Command::new("id").arg("-un"))?.trim()))),
+    }
+}
+
+/// Everybody may pass through `dir`.
+fn passable(dir: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    dir.ancestors().all(|d| std::fs::metadata(d).is_ok_and(|m| m.permissions().mode() & 1 == 1))
+}
+
+/// The user for whom this runs, as `chown` has it.
+fn user() -> Result<String, String> {
+    let id = |flag: &str| output(Command::new("id").arg(flag)).map(|s| s.trim().to_owned());
+    Ok(format!("{}:{}", id("-u")?, id("-g")?))
 }
 
 /// The built program.
@@ -54,7 +72,7 @@ pub fn run_step<T>(number: usize, of: usize, what: &str, f: impl FnOnce() -> Res
 }
 
 pub fn run(o: &Options) -> Result<(), String> {
-    let data = data_dir(o.data_dir.as_ref());
+    let data = data_dir(o.data_dir.as_ref())?;
     say_first(o, &data);
     let started = Instant::now();
     run_step(1, 6, "packages", || install().and_then(|()| packages::install(TOOLS)))?;
@@ -64,7 +82,11 @@ pub fn run(o: &Options) -> Result<(), String> {
     })?;
     let guest = root().join("lab/state/guest-image");
     run_step(3, 6, "make the small guest image (kernel, busybox, dropbear from Debian packages)", || {
-        execute(as_root(&root().join("lab/guest-image/make").display().to_string()).arg(&guest).stdout(Stdio::null()))
+        execute(as_root(&root().join("lab/guest-image/make").display().to_string()).arg(&guest).stdout(Stdio::null()))?;
+        // What root made in the user's checkout is the user's to remove.
+        let state = root().join("lab/state");
+        execute(as_root("chown").arg(user()?).arg(&state))?;
+        execute(as_root("chown").args(["-R", &user()?]).arg(&guest))
     })?;
     let uri = run_step(4, 6, "start libvirt", libvirt)?;
     run_step(5, 6, "start the cloud", || start(o, &binary, &data, &uri))?;
@@ -103,8 +125,8 @@ fn install() -> Result<(), String> {
 
 /// The libvirt socket to use: the system's under systemd, a private daemon's otherwise.
 fn libvirt() -> Result<String, String> {
-    if has_systemd() {
-        execute(as_root("systemctl").args(["start", "libvirtd.service"]))?;
+    if let Some(words) = service::libvirt(has_systemd()) {
+        execute(&mut as_root_words(&words))?;
         return Ok("qemu:///system".into());
     }
     execute(as_root(&root().join("lab/libvirt/up").display().to_string()).args(["--host-net", "local"]).stdout(Stdio::null()))?;
@@ -117,7 +139,10 @@ fn start(o: &Options, binary: &Path, data: &Path, uri: &str) -> Result<(), Strin
     if !["qemu", "kvm"].contains(&o.virt_type.as_str()) {
         return Err(format!("--virt-type {}: use qemu or kvm", o.virt_type));
     }
-    std::fs::create_dir_all(data).map_err(|e| format!("{}: {e}", data.display()))?;
+    // Guests' processes may pass through; nobody may look around.
+    let owner = user()?;
+    let (uid, gid) = owner.split_once(':').ok_or("id gave no ids")?;
+    execute(as_root("install").args(["-d", "-m", "711", "-o", uid, "-g", gid]).arg(data))?;
     let config = data.join("kilonova.toml");
     let host = output(&mut Command::new("hostname"))?.trim().to_owned();
     let text = format!(
@@ -126,10 +151,10 @@ fn start(o: &Options, binary: &Path, data: &Path, uri: &str) -> Result<(), Strin
     );
     std::fs::write(&config, text).map_err(|e| format!("{}: {e}", config.display()))?;
     let log = data.join("kilonova.log");
-    let mut c = as_root("setsid");
-    c.args(["--fork", "sh", "-c", "exec \"$0\" up --config \"$1\" --data-dir \"$2\" --cloud-name \"$3\" --owner \"$4\" >\"$5\" 2>&1 </dev/null"]);
-    c.arg(binary).arg(&config).arg(data).arg(&o.cloud_name).arg(owner()?).arg(&log);
-    execute(&mut c)?;
+    let home = std::env::var("HOME").map_err(|_| "HOME is not set".to_owned())?;
+    let owner = format!("{owner}:{home}");
+    let cloud = service::Cloud { binary, config: &config, data, log: &log, name: &o.cloud_name, owner: &owner };
+    execute(&mut as_root_words(&service::start(has_systemd(), &cloud)))?;
     let deadline = Instant::now() + Duration::from_secs(60);
     while !data.join("cloud.json").exists() || Command::new(binary).args(["status", "--json", "--data-dir"]).arg(data).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| !s.success()) {
         if Instant::now() > deadline {
@@ -138,13 +163,6 @@ fn start(o: &Options, binary: &Path, data: &Path, uri: &str) -> Result<(), Strin
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
-}
-
-/// `uid:gid:home` of the user for whom this runs.
-fn owner() -> Result<String, String> {
-    let id = |flag: &str| output(Command::new("id").arg(flag)).map(|s| s.trim().to_owned());
-    let home = std::env::var("HOME").map_err(|_| "HOME is not set".to_owned())?;
-    Ok(format!("{}:{}:{home}", id("-u")?, id("-g")?))
 }
 
 fn boot(binary: &Path, data: &Path, guest: &Path) -> Result<(), String> {
