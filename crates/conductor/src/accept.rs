@@ -135,7 +135,8 @@ impl Conductor {
             steps: Vec::new(),
             message: None,
             owner: self.options.name.clone(),
-            lease_until: now.plus(self.options.lease),
+            // Leases are counted in steady time: a clock that is set neither ends nor prolongs one.
+            lease_until: self.env.clock.steady().plus(self.options.lease),
             cancel: false,
             created_at: now,
             updated_at: now,

@@ -87,7 +87,7 @@ impl Conductor {
                 Ok((all, store::flows::unfinished(tx)?))
             })
             .await?;
-        let now = self.env.now();
+        let now = self.env.clock.steady();
         let mut out = invariants(&servers, &flows, now, &self.limits());
         let longest = (self.options.deadline + GRACE) * 2;
         for (server, flow, since) in self.tasks.ages() {

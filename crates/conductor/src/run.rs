@@ -30,7 +30,7 @@ const AT_ONCE: u32 = 1000;
 impl Conductor {
     /// Runs a stored flow.
     pub(crate) fn launch(&self, row: FlowRow, server: Server) {
-        let cancel = self.tasks.begin(server.id, row.id, row.action, self.env.now());
+        let cancel = self.tasks.begin(server.id, row.id, row.action, self.env.clock.steady());
         let me = self.clone();
         self.running.spawn(async move {
             let (id, flow) = (server.id, row.id);
@@ -47,7 +47,7 @@ impl Conductor {
 
     async fn run(&self, row: FlowRow, server: Server, cancel: CancellationToken) {
         let mut op = Op::new(row.id);
-        op.deadline = Some(self.env.now().plus(self.options.deadline));
+        op.deadline = Some(self.env.clock.steady().plus(self.options.deadline));
         op.cancel = cancel.clone();
         let (tasks, server_id, flow_id) = (self.tasks.clone(), server.id, row.id);
         op.progress = Arc::new(move |phase| tasks.phase(server_id, flow_id, phase));
@@ -100,7 +100,7 @@ impl Conductor {
     /// # Errors
     /// The database's.
     pub(crate) async fn take_up(&self, at_start: bool) -> Result<usize, store::Error> {
-        let now = self.env.now();
+        let now = self.env.clock.steady();
         let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
         let inherit = at_start && self.options.alone;
         let mine = owner.clone();
@@ -154,7 +154,7 @@ impl Conductor {
 
     /// Renews the leases of flows that run long; short ones never cost a write.
     pub(crate) async fn renew(&self) -> Result<(), store::Error> {
-        let now = self.env.now();
+        let now = self.env.clock.steady();
         // Only flows that run long cost a write.
         let old = driver_api::Timestamp(now.0 - i64::try_from((self.options.lease / 3).as_micros()).unwrap_or(i64::MAX));
         if !self.tasks.any_before(old) {

@@ -2,12 +2,14 @@
 
 use super::{Ending, Flow, Run, Step};
 use driver_api::{Advice, DestroyMode, Error, ErrorKind, Op};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 pub(crate) async fn run(flow: &mut Flow<'_>, run: &mut Run<'_>) -> Result<Ending, Error> {
     let mut tried = 1;
     loop {
-        let mark = flow.mark();
-        let error = match spawn(flow, run).await {
+        let (mark, unsure) = (flow.mark(), Arc::new(AtomicBool::new(false)));
+        let error = match spawn(flow, run, &unsure).await {
             Ok(ending) => return Ok(ending),
             Err(e) => e,
         };
@@ -22,6 +24,11 @@ pub(crate) async fn run(flow: &mut Flow<'_>, run: &mut Run<'_>) -> Result<Ending
         if let Err(parked) = flow.unwind(mark).await {
             return Err(parked.error);
         }
+        if unsure.load(SeqCst) {
+            // The host went away in the middle and may have the guest; nowhere else may it be made then. It is removed
+            // when the host is back.
+            return Err(error);
+        }
         match run.conductor.move_build(run.row.id, &run.server, &mut run.input).await {
             Ok(Some(server)) => {
                 run.left.push((flow.records().len(), run.server.host.take()));
@@ -34,11 +41,13 @@ pub(crate) async fn run(flow: &mut Flow<'_>, run: &mut Run<'_>) -> Result<Ending
     }
 }
 
-async fn spawn(flow: &mut Flow<'_>, run: &Run<'_>) -> Result<Ending, Error> {
+/// Spawns; `unsure` is set when the host was asked and, at the undo, does not say what became of it.
+async fn spawn(flow: &mut Flow<'_>, run: &Run<'_>, unsure: &Arc<AtomicBool>) -> Result<Ending, Error> {
     let (host, assignment) = (run.host()?, run.assignment().await?);
     let (undo_client, id, generation) = (host.client.clone(), run.server.id, run.server.generation.unsigned_abs());
     // An undo is its own operation: the build's cancellation must not cancel it.
     let undo_op = Op::new(run.op.id);
+    let unsure = unsure.clone();
     let observed = flow
         .step(
             Step::Spawn,
@@ -47,11 +56,15 @@ async fn spawn(flow: &mut Flow<'_>, run: &Run<'_>) -> Result<Ending, Error> {
                 async move { client.spawn(assignment, &op).await }
             },
             move || {
-                let (client, op) = (undo_client.clone(), undo_op.clone());
+                let (client, op, unsure) = (undo_client.clone(), undo_op.clone(), unsure.clone());
                 async move {
                     match client.destroy(id, generation, DestroyMode::Everything, &op).await {
                         // A host that went away cannot be asked; its orphans are removed when it is back.
-                        Err(e) if matches!(e.kind, ErrorKind::Unreachable | ErrorKind::NotFound) => Ok(()),
+                        Err(e) if e.kind == ErrorKind::Unreachable => {
+                            unsure.store(true, SeqCst);
+                            Ok(())
+                        }
+                        Err(e) if e.kind == ErrorKind::NotFound => Ok(()),
                         other => other,
                     }
                 }
