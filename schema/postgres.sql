@@ -371,6 +371,24 @@ CREATE TABLE security_groups (
     PRIMARY KEY (id),
     UNIQUE (default_of)
 );
+CREATE TABLE server_group_members (
+    server_id text COLLATE "C" NOT NULL,
+    group_id text COLLATE "C" NOT NULL,
+    host text COLLATE "C",
+    created_at bigint NOT NULL,
+    FOREIGN KEY (group_id) REFERENCES server_groups(id) ON DELETE CASCADE,
+    PRIMARY KEY (server_id)
+);
+CREATE TABLE server_groups (
+    id text COLLATE "C" NOT NULL,
+    project_id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    policy text COLLATE "C" NOT NULL,
+    max_per_host bigint,
+    created_at bigint NOT NULL,
+    PRIMARY KEY (id)
+);
 CREATE TABLE servers (
     id text COLLATE "C" NOT NULL,
     project_id text COLLATE "C" NOT NULL,
@@ -449,6 +467,8 @@ CREATE INDEX resource_providers_root ON resource_providers USING btree (root);
 CREATE INDEX security_group_rules_project ON security_group_rules USING btree (project_id);
 CREATE INDEX security_group_rules_remote ON security_group_rules USING btree (remote_group_id);
 CREATE INDEX security_groups_project ON security_groups USING btree (project_id);
+CREATE INDEX server_group_members_host ON server_group_members USING btree (group_id, host);
+CREATE INDEX server_groups_project ON server_groups USING btree (project_id, created_at, id);
 CREATE INDEX servers_changed ON servers USING btree (project_id, updated_at);
 CREATE INDEX servers_gone ON servers USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX servers_live ON servers USING btree (created_at, id) WHERE (deleted_at IS NULL);

@@ -14,6 +14,7 @@ pub mod link;
 pub mod microversion;
 pub mod quotas;
 pub mod server_actions;
+pub mod server_groups;
 pub mod server_view;
 pub mod servers;
 pub mod services;

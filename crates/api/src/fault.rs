@@ -18,6 +18,7 @@ pub fn refused(e: Error) -> Fault {
         Error::State { message, .. } | Error::Conflict(message) => Fault::conflict(message),
         e @ Error::NoFacet { .. } => Fault::new(StatusCode::NOT_IMPLEMENTED, e.to_string()),
         e @ Error::Quota { .. } => Fault::forbidden(e.to_string()),
+        Error::Limit(message) => Fault::forbidden(message),
         Error::Invalid(message) => Fault::bad_request(message),
         e @ Error::HostDown { .. } => Fault::conflict(e.to_string()),
         Error::Network(e) => crate::outside::network_fault(e),

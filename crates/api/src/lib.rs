@@ -21,6 +21,7 @@ mod negotiate;
 mod outside;
 mod query;
 mod routes;
+mod server_groups;
 mod servers;
 mod services;
 mod table;

@@ -4,7 +4,7 @@
 use crate::negotiate::Spoken;
 use crate::{
     Api, actions, aggregates, diagnostics, extensions, flavors, hypervisors, instance_actions, interfaces, keypairs, limits,
-    servers, services, table, usage, zones,
+    server_groups, servers, services, table, usage, zones,
 };
 use api_types::Microversion;
 use axum::extract::Request;
@@ -88,6 +88,10 @@ fn collect() -> Rows {
     r.post("/os-keypairs", keypairs::create::create);
     r.get("/os-keypairs/{id}", keypairs::list::show);
     r.delete("/os-keypairs/{id}", keypairs::list::delete);
+    r.get("/os-server-groups", server_groups::list::list);
+    r.post("/os-server-groups", server_groups::create::create);
+    r.get("/os-server-groups/{id}", server_groups::list::show);
+    r.delete("/os-server-groups/{id}", server_groups::delete::delete);
     r.get("/limits", limits::limits);
     r.get("/os-quota-sets/{id}", limits::show);
     r.put("/os-quota-sets/{id}", limits::update);

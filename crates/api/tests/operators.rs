@@ -35,7 +35,6 @@ async fn versions_are_negotiated() {
 #[tokio::test]
 async fn what_is_not_built_says_so_and_what_is_gone_too() {
     let c = Cloud::one().await;
-    c.get("alice", "/os-server-groups", "2.1").await.refused(501, "GET /os-server-groups");
     c.get("alice", "/os-volumes", "2.1").await.refused(501, "GET /os-volumes");
     c.get("alice", "/os-volumes", "2.36").await.refused(404, "not supported");
     c.get("alice", "/os-cells", "2.1").await.refused(410, "no longer available");

@@ -8,8 +8,10 @@ use crate::{Conductor, Error};
 use driver_api::{PowerState, Timestamp};
 use model::fault::ServerFault;
 use model::flow::{FlowRow, FlowState, StepRecord};
-use model::server::{Server, ServerBody, ServerPort, VmState};
+use model::placement::Resources;
 use model::quota::Resource;
+use model::server::{Server, ServerBody, ServerPort, VmState};
+use model::server_group::ServerGroup;
 use model::{Action, Context};
 use network::RequestedNic;
 use placement::{Claimant, RequestSpec};
@@ -71,26 +73,39 @@ impl Conductor {
 
     /// Accepts a build: one unit for all its servers, then a flow each.
     /// # Errors
-    /// Quota, network or database; nothing is stored then.
+    /// Quota, group, network or database; nothing is stored then.
     pub async fn build(&self, ctx: &Context, r: BuildRequest) -> Result<Vec<Server>, Error> {
-        let spec = self.request_spec(&r, ctx.project_id()).await?;
-        let ranked = self.placement.select(&spec).await.map_err(|placement::Error::Store(e)| e)?;
-        let no_host = ranked.no_valid_host();
-        let places: Vec<Place> = ranked.candidates.iter().map(Place::from).collect();
+        let mut spec = self.request_spec(&r, ctx.project_id()).await?;
+        // Every server of the request may need a host of its own.
+        spec.limit = spec.limit.max(r.max_count as usize + 1);
+        let group = crate::groups::hinted(&r.hints)?;
         let drafts = self.drafts(ctx, &r);
-        let order = Order {
-            drafts,
-            places,
-            no_host,
-            resources: spec.resources.clone(),
-            nics: nics(&r.networks),
-            groups: r.security_groups.clone(),
-            min: r.min_count as usize,
-            now: self.env.now(),
+        let mut round = 1;
+        let made = loop {
+            let ranked = self.placement.select(&spec).await.map_err(|placement::Error::Store(e)| e)?;
+            let order = Order {
+                drafts: drafts.clone(),
+                places: ranked.candidates.iter().map(Place::from).collect(),
+                no_host: ranked.no_valid_host(),
+                spec: spec.clone(),
+                tie: self.env.random.u64(),
+                group,
+                nics: nics(&r.networks),
+                groups: r.security_groups.clone(),
+                min: r.min_count as usize,
+                now: self.env.now(),
+                last: round == ROUNDS,
+            };
+            let (me, owner) = (self.clone(), ctx.clone());
+            let outcome = self.store.write(move |tx| me.commit_build(tx, &owner, &order)).await;
+            match outcome.map_err(|e| e.aborted_as::<Outrun>()) {
+                Ok(made) => break made,
+                // Others took every host that memory proposed: it reads those again and proposes anew.
+                Err(Ok(outrun)) => self.placement.refresh(outrun.tried).await.map_err(|placement::Error::Store(e)| e)?,
+                Err(Err(e)) => return Err(own_error(e)),
+            }
+            round += 1;
         };
-        let me = self.clone();
-        let owner = ctx.clone();
-        let made = self.store.write(move |tx| me.commit_build(tx, &owner, &order)).await.map_err(own_error)?;
         let mut servers = Vec::with_capacity(made.len());
         for (server, row, place) in made {
             if let (Some(row), Some(place)) = (row, place) {
@@ -144,35 +159,54 @@ impl Conductor {
     /// Commit 1.
     fn commit_build(&self, tx: &mut store::Tx, ctx: &Context, order: &Order) -> Result<Vec<Made>, store::Error> {
         let count = self.reserve(tx, ctx, order)?;
+        let (mut places, mut no_host) = (order.places.clone(), order.no_host.clone());
+        let group = match order.group {
+            Some(id) => {
+                let joined = self.enter_group(tx, ctx, id, count)?;
+                // Where the members are is known for certain only now that the group is held.
+                let spec = RequestSpec { group: Some(joined.clone()), ..order.spec.clone() };
+                let ranked = self.placement.rank_with(&spec, order.tie);
+                (places, no_host) = (ranked.candidates.iter().map(Place::from).collect(), ranked.no_valid_host());
+                Some(joined.group)
+            }
+            None => None,
+        };
         let mut made = Vec::with_capacity(count);
         // Each server begins where the one before left off, so that several are spread over equal hosts.
         let mut first = 0;
         for (draft, row) in order.drafts.iter().take(count) {
             let (mut server, mut row) = (draft.clone(), row.clone());
+            if let Some(g) = &group {
+                store::server_groups::join(tx, g.id, server.id, order.now)?;
+            }
             let who = Claimant {
                 consumer: server.id,
                 project_id: server.project_id.clone(),
                 user_id: server.user_id.clone(),
             };
             let mut chosen = None;
-            for offset in 0..order.places.len() {
-                let index = (first + offset) % order.places.len();
-                if placement::claim(tx, order.now, &who, order.places[index].provider, &order.resources)? {
+            for offset in 0..places.len() {
+                let index = (first + offset) % places.len();
+                if claim_place(tx, order.now, &who, &places[index], &order.spec.resources, group.as_ref())? {
                     chosen = Some(index);
                     break;
                 }
             }
             let Some(index) = chosen else {
-                made.push(fail_build(tx, server, row, order)?);
+                if !places.is_empty() && !order.last {
+                    return Err(store::Error::abort(Outrun { tried: places.iter().map(|p| p.provider).collect() }));
+                }
+                made.push(fail_build(tx, server, row, &no_host, order.now)?);
                 continue;
             };
             first = index + 1;
-            let place = order.places[index].clone();
+            let place = places[index].clone();
             server.host = Some(place.host.clone());
             server.node = Some(place.node.clone());
             server.zone = Some(place.zone.clone());
             self.wire(tx, ctx, &mut server, order)?;
-            let others = (1..order.places.len()).map(|o| order.places[(index + o) % order.places.len()].clone());
+            let others = (1..places.len()).map(|o| places[(index + o) % places.len()].clone());
+            let others = others.take(placement::spec::CANDIDATES - 1);
             let input = Input { alternates: others.collect(), ..Input::default() };
             row.input = serde_json::to_value(&input).map_err(|e| store::Error::corrupt("flow input", e))?;
             store::servers::insert(tx, &server)?;
@@ -253,10 +287,12 @@ impl Conductor {
                 if server.flow_id != Some(flow) {
                     return Ok(None);
                 }
+                // The group before the hosts, as in the unit that took them.
+                let group = crate::groups::held(tx, &server)?;
                 let released = placement::release(tx, id)?;
                 let who = Claimant { consumer: id, project_id: server.project_id.clone(), user_id: server.user_id.clone() };
                 for (n, place) in ready.iter().enumerate() {
-                    if !placement::claim(tx, now, &who, place.provider, &needs)? {
+                    if !claim_place(tx, now, &who, place, &needs, group.as_ref())? {
                         continue;
                     }
                     server.host = Some(place.host.clone());
@@ -295,30 +331,73 @@ struct Order {
     drafts: Vec<(Server, FlowRow)>,
     places: Vec<Place>,
     no_host: String,
-    resources: model::placement::Resources,
+    spec: RequestSpec,
+    /// Decides between equal hosts where the ranking is made in the unit.
+    tie: u64,
+    /// Server group to join.
+    group: Option<Uuid>,
     nics: Option<Vec<RequestedNic>>,
     groups: Vec<String>,
     min: usize,
     now: Timestamp,
+    /// No further round: what finds no host is stored in ERROR.
+    last: bool,
+}
+
+/// How often a build asks memory for hosts before it believes that there is none.
+const ROUNDS: u32 = 8;
+
+/// Every proposed host was taken by others; nothing is stored.
+#[derive(Debug, thiserror::Error)]
+#[error("every proposed host was taken meanwhile")]
+struct Outrun {
+    /// Providers whose columns are behind.
+    tried: Vec<Uuid>,
+}
+
+/// Claims a place for a server and, where it is in a group (held by the caller), its place in the group.
+fn claim_place(
+    tx: &mut store::Tx,
+    now: Timestamp,
+    who: &Claimant,
+    place: &Place,
+    needs: &Resources,
+    group: Option<&ServerGroup>,
+) -> Result<bool, store::Error> {
+    let Some(group) = group else { return placement::claim(tx, now, who, place.provider, needs) };
+    if !store::server_groups::place(tx, group, who.consumer, &place.host)? {
+        return Ok(false);
+    }
+    let claimed = placement::claim(tx, now, who, place.provider, needs)?;
+    if !claimed {
+        store::server_groups::unplace(tx, who.consumer)?;
+    }
+    Ok(claimed)
 }
 
 /// A server for which there is no host: stored in ERROR with the reasons, its action ended.
-fn fail_build(tx: &mut store::Tx, mut server: Server, mut row: FlowRow, order: &Order) -> Result<Made, store::Error> {
+fn fail_build(
+    tx: &mut store::Tx,
+    mut server: Server,
+    mut row: FlowRow,
+    no_host: &str,
+    now: Timestamp,
+) -> Result<Made, store::Error> {
     server.vm_state = VmState::Error;
     server.action = None;
     server.flow_id = None;
     server.body.fault =
-        Some(ServerFault { code: 500, message: order.no_host.clone(), details: None, created_at: order.now });
+        Some(ServerFault { code: 500, message: no_host.to_owned(), details: None, created_at: now });
     row.state = FlowState::Failed;
-    row.message = Some(order.no_host.clone());
+    row.message = Some(no_host.to_owned());
     row.input = serde_json::to_value(Input::default()).map_err(|e| store::Error::corrupt("flow input", e))?;
     row.steps = vec![StepRecord {
         name: "conductor_schedule_and_build_instances".into(),
-        started_at: order.now,
-        finished_at: Some(order.now),
+        started_at: now,
+        finished_at: Some(now),
         result: Some("Error".into()),
         host: None,
-        detail: Some(order.no_host.clone()),
+        detail: Some(no_host.to_owned()),
     }];
     store::servers::insert(tx, &server)?;
     store::flows::insert(tx, &row)?;

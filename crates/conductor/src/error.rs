@@ -41,6 +41,9 @@ pub enum Error {
         /// Limit.
         limit: String,
     },
+    /// A limit that is said in Nova's own sentence.
+    #[error("{0}")]
+    Limit(String),
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),

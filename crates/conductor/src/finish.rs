@@ -116,17 +116,19 @@ impl Conductor {
                 };
                 let failed_build = outcome.is_err() && flow.action == model::Action::Build;
                 let (mut claims, mut wires) = (Vec::new(), network::Released::default());
-                if gone || failed_build {
-                    claims = placement::release(tx, id)?;
-                    wires = network.release_server(tx, id).map_err(network::Error::into_store)?;
-                } else if flow.action == model::Action::Build && !current.body.ports.is_empty() {
-                    network.mark_active(tx, id, true).map_err(network::Error::into_store)?;
-                }
+                // Quota, group, hosts: the order of the unit that took them, so that no two wait for each other.
                 if gone {
                     let f = &current.body.flavor;
                     let ram = i64::try_from(f.memory_mib).unwrap_or(i64::MAX);
                     let back = [(&quota[0], 1), (&quota[1], i64::from(f.vcpus)), (&quota[2], ram)];
                     store::quotas::release(tx, &current.project_id, &back)?;
+                }
+                if gone || failed_build {
+                    crate::groups::release(tx, &current, gone)?;
+                    claims = placement::release(tx, id)?;
+                    wires = network.release_server(tx, id).map_err(network::Error::into_store)?;
+                } else if flow.action == model::Action::Build && !current.body.ports.is_empty() {
+                    network.mark_active(tx, id, true).map_err(network::Error::into_store)?;
                 }
                 if let Some((image, written)) = &image {
                     match written {
@@ -190,11 +192,12 @@ impl Conductor {
     /// The flow's undos could not all be done: it is given back with a lapsed lease, to be taken up soon.
     pub(crate) async fn park(&self, row: &FlowRow) {
         let (id, now, owner) = (row.id, self.env.now(), row.owner.clone());
+        let lapsed = self.env.clock.steady();
         let outcome = self
             .store
             .write(move |tx| {
                 store::flows::finish(tx, id, &owner, FlowState::Unwinding, &[], None, now)?;
-                store::flows::lapse(tx, id, &owner, now)
+                store::flows::lapse(tx, id, &owner, lapsed)
             })
             .await;
         if let Err(error) = outcome {

@@ -11,6 +11,7 @@ mod build;
 mod error;
 mod finish;
 mod flows;
+mod groups;
 mod hosts;
 mod invariants;
 mod read;

@@ -19,6 +19,7 @@ pub mod quota;
 pub mod random;
 pub mod secret;
 pub mod server;
+pub mod server_group;
 pub mod service;
 pub mod time;
 

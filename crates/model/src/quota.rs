@@ -33,7 +33,7 @@ pub static COMPUTE: &[Resource] = &[
     limit("injected_file_content_bytes", 10 * 1024),
     limit("injected_file_path_bytes", 255),
     limit("key_pairs", 100),
-    limit("server_groups", 10),
+    counted("server_groups", 10),
     limit("server_group_members", 10),
 ];
 

@@ -15,7 +15,7 @@ pub mod spec;
 pub use claim::{Claimant, Released, claim, release};
 pub use columns::{Columns, Facts, Loaded};
 pub use rank::{Candidate, FilterCount, Ranked, rank};
-pub use spec::{RequestSpec, flavor_resources};
+pub use spec::{GroupSpec, RequestSpec, flavor_resources};
 
 use columns::{ENABLED, LIVE, READY, REGISTERED, UP};
 use model::Env;
@@ -119,6 +119,22 @@ impl Placement {
         }
         Ok(())
     }
+    /// Reads several providers again: where memory was found to be behind.
+    /// # Errors
+    /// The store's.
+    pub async fn refresh(&self, providers: Vec<Uuid>) -> Result<()> {
+        let _refresh = self.refresh.lock().await;
+        let ids = providers.clone();
+        let loaded = self.store.read(move |tx| register::load_many(tx, &ids)).await?;
+        let mut c = self.write();
+        for id in providers {
+            match loaded.get(&id) {
+                Some(l) => c.upsert(l),
+                None => c.remove(id),
+            }
+        }
+        Ok(())
+    }
     /// Makes a host's nodes known: providers, inventories and traits, one unit, and none if nothing changed. True if
     /// something was written. The host counts as down until [`Placement::set_up`].
     /// # Errors
@@ -167,6 +183,10 @@ impl Placement {
     /// Ranks hosts by what memory knows.
     pub fn rank(&self, spec: &RequestSpec) -> Ranked {
         let tie = self.env.random.u64();
+        rank::rank(&self.read(), spec, tie)
+    }
+    /// The same, where the caller holds the rows that the answer rests on and draws the tie itself.
+    pub fn rank_with(&self, spec: &RequestSpec, tie: u64) -> Ranked {
         rank::rank(&self.read(), spec, tie)
     }
     /// Ranks hosts; where none is left, memory is read again before the answer is believed.

@@ -8,6 +8,7 @@ use crate::columns::{CPU, ClassColumn, Columns, DISK, ENABLED, LIVE, RAM, READY,
 use crate::ops;
 use crate::spec::RequestSpec;
 use model::placement::{DISK_GB, MEMORY_MB, VCPU};
+use model::server_group::Policy;
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -101,7 +102,8 @@ pub fn rank(c: &Columns, spec: &RequestSpec, tie: u64) -> Ranked {
     filter_words(c, spec, &mut sieve);
     filter_traits(c, spec, &mut sieve);
     filter_resources(c, spec, &mut sieve);
-    Ranked { considered, candidates: weigh(c, &sieve.alive, spec.limit, tie), refusals: sieve.refusals }
+    filter_group(c, spec, &mut sieve);
+    Ranked { considered, candidates: weigh(c, &sieve.alive, spec, tie), refusals: sieve.refusals }
 }
 
 fn filter_state(c: &Columns, sieve: &mut Sieve) {
@@ -204,6 +206,17 @@ fn filter_resources(c: &Columns, spec: &RequestSpec, sieve: &mut Sieve) {
     }
 }
 
+/// Last, so that a host that would do but for the group is counted here.
+fn filter_group(c: &Columns, spec: &RequestSpec, sieve: &mut Sieve) {
+    let Some(g) = &spec.group else { return };
+    let (filter, why) = match g.group.policy {
+        Policy::Affinity => ("ServerGroupAffinityFilter", "the group's servers are on another host"),
+        Policy::AntiAffinity => ("ServerGroupAntiAffinityFilter", "as many of the group's servers as may be there are there"),
+        Policy::SoftAffinity | Policy::SoftAntiAffinity => return,
+    };
+    sieve.hold(filter, |r| g.admits(&c.host[r]), || why.into());
+}
+
 fn filter_class(column: &ClassColumn, need: i64, filter: &str, sieve: &mut Sieve) {
     let (most, unit) = (Cell::new(0), Cell::new(0));
     let keep = |r: usize| {
@@ -242,8 +255,30 @@ impl Ord for Key {
     }
 }
 
+/// Weight of a soft policy: above all that is free together, below failed builds. (In the original it is one among
+/// equals, and an emptier host may win over the group.)
+const SOFT_GROUP: f64 = 10.0;
+
+/// Adds a metric, scaled to its range over the hosts in question.
 #[allow(clippy::cast_precision_loss)]
-fn weigh(c: &Columns, alive: &[u32], limit: usize, tie: u64) -> Vec<Candidate> {
+fn add_metric(weights: &mut [f64], alive: &[u32], multiplier: f64, value: impl Fn(usize) -> i64) {
+    let (mut low, mut high) = (i64::MAX, i64::MIN);
+    for r in alive {
+        let v = value(*r as usize);
+        (low, high) = (low.min(v), high.max(v));
+    }
+    // A metric that is the same everywhere says nothing.
+    if high == low {
+        return;
+    }
+    let scale = multiplier / (high - low) as f64;
+    for (w, r) in weights.iter_mut().zip(alive) {
+        *w += (value(*r as usize) - low) as f64 * scale;
+    }
+}
+
+fn weigh(c: &Columns, alive: &[u32], spec: &RequestSpec, tie: u64) -> Vec<Candidate> {
+    let limit = spec.limit;
     if alive.is_empty() || limit == 0 {
         return Vec::new();
     }
@@ -251,18 +286,14 @@ fn weigh(c: &Columns, alive: &[u32], limit: usize, tie: u64) -> Vec<Candidate> {
         [c.classes[RAM].frees(), c.classes[CPU].frees(), c.classes[DISK].frees(), &c.io_ops, &c.failed_builds];
     let mut weights = vec![0.0; alive.len()];
     for (values, multiplier) in metrics.into_iter().zip(MULTIPLIERS) {
-        let (mut low, mut high) = (i64::MAX, i64::MIN);
-        for r in alive {
-            let v = values[*r as usize];
-            (low, high) = (low.min(v), high.max(v));
-        }
-        // A metric that is the same everywhere says nothing.
-        if high == low {
-            continue;
-        }
-        let scale = multiplier / (high - low) as f64;
-        for (w, r) in weights.iter_mut().zip(alive) {
-            *w += (values[*r as usize] - low) as f64 * scale;
+        add_metric(&mut weights, alive, multiplier, |r| values[r]);
+    }
+    if let Some(g) = &spec.group {
+        let members = |r: usize| g.hosts.get(&*c.host[r]).copied().unwrap_or(0);
+        match g.group.policy {
+            Policy::SoftAffinity => add_metric(&mut weights, alive, SOFT_GROUP, members),
+            Policy::SoftAntiAffinity => add_metric(&mut weights, alive, -SOFT_GROUP, members),
+            Policy::Affinity | Policy::AntiAffinity => {}
         }
     }
     let mut best: BinaryHeap<Reverse<Key>> = BinaryHeap::with_capacity(limit.min(alive.len()) + 1);

@@ -193,6 +193,23 @@ pub(crate) fn load_one(tx: &mut Tx, id: Uuid) -> Result<Option<Loaded>> {
     }))
 }
 
+/// Several providers; those that are gone are missing.
+pub(crate) fn load_many(tx: &mut Tx, ids: &[Uuid]) -> Result<std::collections::BTreeMap<Uuid, Loaded>> {
+    // Five queries a provider, or five for all of them.
+    const MANY: usize = 32;
+    if ids.len() > MANY {
+        let wanted: BTreeSet<&Uuid> = ids.iter().collect();
+        return Ok(load_all(tx)?.into_iter().map(|l| (l.provider.id, l)).filter(|(id, _)| wanted.contains(id)).collect());
+    }
+    let mut out = std::collections::BTreeMap::new();
+    for id in ids {
+        if let Some(l) = load_one(tx, *id)? {
+            out.insert(*id, l);
+        }
+    }
+    Ok(out)
+}
+
 /// Every provider with all that belongs to it, in five queries.
 pub(crate) fn load_all(tx: &mut Tx) -> Result<Vec<Loaded>> {
     let mut out: std::collections::BTreeMap<Uuid, Loaded> = providers::all(tx)?

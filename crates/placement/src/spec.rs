@@ -3,6 +3,7 @@
 
 use model::placement::{DISK_GB, MEMORY_MB, Resources, VCPU};
 use model::server::FlavorSnapshot;
+use model::server_group::ServerGroup;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many candidates a ranking keeps: the chosen host and its alternates.
@@ -35,8 +36,27 @@ pub struct RequestSpec {
     pub forced_node: Option<String>,
     /// Hosts that have failed already.
     pub exclude_hosts: Vec<String>,
+    /// The server group it joins.
+    pub group: Option<GroupSpec>,
     /// Candidates wanted.
     pub limit: usize,
+}
+
+/// A server group, for filters and weighers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSpec {
+    /// The group.
+    pub group: ServerGroup,
+    /// How many of its members are on each host.
+    pub hosts: BTreeMap<String, i64>,
+}
+
+impl GroupSpec {
+    /// May one more member go to `host`?
+    pub(crate) fn admits(&self, host: &str) -> bool {
+        let here = self.hosts.get(host).copied().unwrap_or(0);
+        self.group.admits(here, self.hosts.values().sum::<i64>() - here)
+    }
 }
 
 impl RequestSpec {
@@ -55,6 +75,7 @@ impl RequestSpec {
             forced_host: None,
             forced_node: None,
             exclude_hosts: Vec::new(),
+            group: None,
             limit: CANDIDATES,
         }
     }

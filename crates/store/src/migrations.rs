@@ -31,6 +31,7 @@ static MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_image"),
     migration!(4, "0004_network"),
     migration!(5, "0005_placement"),
+    migration!(6, "0006_server_groups"),
 ];
 
 /// Any number does, as long as all our processes use the same: two that start at once take turns.

@@ -26,7 +26,7 @@ pub(super) async fn rebuild(call: &Call<'_>) -> Result<Response, Fault> {
     let action = ActionRequest::Rebuild(Box::new(request));
     call.api.conductor().act(&call.ask.caller, s.id, action).await.map_err(refused)?;
     let s = server(call.api, call.ask, call.id, Policy(call.row.rule, call.row.policy)).await?;
-    let look = Look::new(call.api, call.ask);
+    let look = Look::new(call.api, call.ask).beside(call.api, &s).await?;
     let mut view = look.view(&s, Kind::Rebuild);
     view.admin_pass = Some(&pass);
     view.user_data = call.ask.at_least(57).then(|| user_data(&s));

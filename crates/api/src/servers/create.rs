@@ -1,5 +1,5 @@
 //! `POST /servers`: the body becomes a `BuildRequest`, every name in it resolved, every refusal said before anything is
-//! stored. What is not built (volumes, injected files, groups) is refused by name.
+//! stored. What is not built (volumes, injected files) is refused by name.
 
 use crate::Api;
 use crate::ask::Ask;
@@ -84,10 +84,6 @@ async fn resolve(api: &Api, ask: &Ask, w: Create) -> Result<BuildRequest, Fault>
     }
     if max > 1 && w.hostname.is_some() {
         return Err(Fault::bad_request("Unable to allocate a single hostname to multiple instances"));
-    }
-    if let Some(group) = w.hints.get("group") {
-        // There are no groups yet, so none can be found.
-        return Err(Fault::bad_request(format!("Instance group {} could not be found.", group.as_str().unwrap_or("asked for"))));
     }
     let place = place(api, ask, &w)?;
     let image = image_id(&w)?;

@@ -31,5 +31,5 @@ pub fn answer(look: &Look, s: &Server, kind: Kind) -> Response {
 pub async fn show(State(api): State<Api>, ask: Ask, Path(id): Path<String>, query: Query) -> Result<Response, Fault> {
     known(&ask, &query, 102, &[])?;
     let s = server(&api, &ask, &id, Policy(Rule::ProjectReader, "os_compute_api:servers:show")).await?;
-    Ok(answer(&Look::new(&api, &ask), &s, Kind::Show))
+    Ok(answer(&Look::new(&api, &ask).beside(&api, &s).await?, &s, Kind::Show))
 }

@@ -40,7 +40,7 @@ pub async fn update(
         })
         .await?;
     api.conductor().changed(changed.id);
-    Ok(answer(&Look::new(&api, &ask), &changed, Kind::Update))
+    Ok(answer(&Look::new(&api, &ask).beside(&api, &changed).await?, &changed, Kind::Update))
 }
 
 /// A server may be unpinned, or pinned to the zone it is in (2.104). Pure.

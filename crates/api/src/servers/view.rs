@@ -14,6 +14,7 @@ use sha2::{Digest, Sha224};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Look {
     pub base: Arc<Base>,
     /// Status of each host; empty unless it is shown.
     pub hosts: BTreeMap<String, &'static str>,
+    /// Server groups of the one server that is shown; see [`Look::beside`].
+    pub groups: Vec<Uuid>,
     /// Phases and progress.
     pub conductor: Option<Conductor>,
 }
@@ -122,8 +125,19 @@ impl Look {
             admin: ask.is_admin(),
             base: ask.base.clone(),
             hosts,
+            groups: Vec::new(),
             conductor: Some(api.conductor().clone()),
         }
+    }
+    /// The same with what else must be looked up of `s`, where it is shown alone.
+    /// # Errors
+    /// The database's.
+    pub async fn beside(mut self, api: &crate::Api, s: &Server) -> Result<Look, web::Fault> {
+        if self.since(71) && s.body.hints.contains_key("group") {
+            let id = s.id;
+            self.groups = api.store().read(move |tx| store::server_groups::of_server(tx, id)).await?.into_iter().collect();
+        }
+        Ok(self)
     }
 
     fn since(&self, minor: u16) -> bool {
@@ -167,7 +181,7 @@ impl Look {
             description: self.since(19).then_some(b.description.as_deref()),
             tags: self.since(26).then_some(&b.tags),
             trusted_image_certificates: self.since(63).then_some(b.trusted_certs.as_deref()),
-            server_groups: (kind != Kind::List && self.since(71)).then(Vec::new),
+            server_groups: (kind != Kind::List && self.since(71)).then(|| self.groups.clone()),
             locked_reason: self.since(73).then_some(b.lock_reason.as_deref()),
             hostname: (self.since(90) || (extended && self.since(3))).then_some(&b.hostname),
             scheduler_hints: self.since(100).then(|| hints(s)),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 fn look(minor: u16, admin: bool) -> Look {
     let base = Base { origin: "http://h".into(), own: "http://h/compute/v2.1".into(), bookmark: "http://h/compute".into() };
     let hosts = if admin && minor >= 16 { BTreeMap::from([("h1".to_owned(), "UP")]) } else { BTreeMap::new() };
-    Look { mv: Microversion(2, minor), admin, base: Arc::new(base), hosts, conductor: None }
+    Look { mv: Microversion(2, minor), admin, base: Arc::new(base), hosts, groups: Vec::new(), conductor: None }
 }
 
 fn shown(minor: u16, admin: bool, kind: Kind) -> Value {
