@@ -12,10 +12,13 @@ mod client;
 mod cluster;
 mod journal;
 mod logs;
+pub mod simulation;
+mod template;
 mod world;
 
 pub use client::{Answer, Client};
 pub use cluster::TestCluster;
 pub use journal::journal;
 pub use logs::Logs;
+pub use template::Template;
 pub use world::{Database, Host, Shape, World};
