@@ -160,6 +160,9 @@ impl Cloud {
 fn identity_options(i: &Ingredients<'_>) -> identity::Options {
     let mut options = identity::Options {
         token_expiration: i.config.token_seconds,
+        failed_logins: i.config.limits.failed_logins,
+        lockout_failure_attempts: i.config.limits.lockout_failure_attempts,
+        lockout_duration: i.config.limits.lockout_duration,
         region: i.config.region.clone(),
         public_origin: i.config.public_url.clone(),
         ..identity::Options::default()
@@ -252,6 +255,7 @@ fn router(
         ..api::Options::default()
     });
     let auth = web::authenticate_layer(Arc::new(identity.clone()), i.env.random.clone());
+    let auth = auth.limited(web::Failures::per_minute(i.config.limits.failed_tokens), i.env.clock.clone());
     let services = [
         ("/identity", identity::router(identity.clone())),
         ("/image", image::router(images)),

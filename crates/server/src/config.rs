@@ -25,6 +25,8 @@ pub struct Config {
     pub token_seconds: u64,
     /// Seconds a connection may take for a request's head, and may be idle between two requests.
     pub header_seconds: u64,
+    /// What clients may take of this cloud.
+    pub limits: Limits,
     /// The seeded network.
     pub network: SeedNetwork,
     /// Default quotas; -1 is unlimited.
@@ -45,11 +47,68 @@ impl Default for Config {
             region: "RegionOne".into(),
             token_seconds: 3600,
             header_seconds: 75,
+            limits: Limits::default(),
             network: SeedNetwork::default(),
             quota: BTreeMap::new(),
             compute: Vec::new(),
             tls: Tls::default(),
         }
+    }
+}
+
+/// What clients may take of this cloud; `docs/limits.md` says what happens at each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once. Never more than three quarters of the descriptors that the process may have.
+    pub connections: usize,
+    /// Requests in hand at once. Never more than an eighth of the descriptors.
+    pub requests: usize,
+    /// Seconds in which `body_bytes` of a request's body must come, or the rest of it.
+    pub body_seconds: u64,
+    /// See `body_seconds`.
+    pub body_bytes: u64,
+    /// Seconds for which a client may take nothing of its answer.
+    pub answer_seconds: u64,
+    /// Failed logins that an address may have in a minute; 0 is any number.
+    pub failed_logins: u32,
+    /// Tokens that are none, of an address in a minute; 0 is any number.
+    pub failed_tokens: u32,
+    /// Failed logins after which an account is closed; 0 never (Keystone's option of this name).
+    pub lockout_failure_attempts: u32,
+    /// Seconds for which it is closed (Keystone's option of this name).
+    pub lockout_duration: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 8192,
+            requests: 1024,
+            body_seconds: 60,
+            body_bytes: 4096,
+            answer_seconds: 60,
+            failed_logins: 64,
+            failed_tokens: 1000,
+            lockout_failure_attempts: 0,
+            lockout_duration: 1800,
+        }
+    }
+}
+
+impl Config {
+    /// The listener's part of the limits, within so many descriptors.
+    pub fn listener_limits(&self, descriptors: u64) -> crate::listener::Limits {
+        let (l, seconds) = (&self.limits, std::time::Duration::from_secs);
+        let limits = crate::listener::Limits {
+            connections: l.connections,
+            requests: l.requests,
+            head_time: seconds(self.header_seconds),
+            body_time: seconds(l.body_seconds),
+            body_bytes: l.body_bytes,
+            answer_time: seconds(l.answer_seconds),
+        };
+        limits.within(descriptors)
     }
 }
 
@@ -182,6 +241,17 @@ impl Config {
         if self.token_seconds == 0 || self.header_seconds == 0 || self.database_connections == 0 {
             return Err(Error::Invalid("token_seconds, header_seconds and database_connections must be above 0".into()));
         }
+        let l = &self.limits;
+        let each = [
+            ("connections", l.connections as u64),
+            ("requests", l.requests as u64),
+            ("body_seconds", l.body_seconds),
+            ("body_bytes", l.body_bytes),
+            ("answer_seconds", l.answer_seconds),
+        ];
+        if let Some((name, _)) = each.into_iter().find(|(_, value)| *value == 0) {
+            return Err(Error::Invalid(format!("[limits] {name} must be above 0")));
+        }
         if let Some(url) = &self.public_url
             && !["http://", "https://"].iter().any(|s| url.strip_prefix(s).is_some_and(|host| !host.is_empty()))
         {
@@ -246,6 +316,7 @@ mod tests {
         assert!(parse("[tls]\nkey = 'k'\n").unwrap_err().contains("certificate"));
         assert!(parse("public_url = 'cloud'\n").unwrap_err().contains("https://"));
         assert!(parse("header_seconds = 0\n").is_err());
+        assert!(parse("[limits]\nrequests = 0\n").unwrap_err().contains("requests must be above 0"));
         assert!(parse("[quota]\ninstance = 4\n").unwrap_err().contains("no such resource"));
         let two = "[[compute]]\nname='a'\ndriver='fake'\n[[compute]]\nname='a'\ndriver='fake'\n";
         assert!(parse(two).unwrap_err().contains("twice"));

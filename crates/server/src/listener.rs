@@ -1,22 +1,26 @@
-//! The one listener: clear on loopback, TLS anywhere else. Bounded: connections, header time, idle time.
+//! The one listener: clear on loopback, TLS anywhere else. Everything a client can take is bounded: connections, requests
+//! in hand, time for a head, a pace for bodies in and answers out.
 //!
 //! It knows sockets and certificates, never a route.
 
+mod crowd;
+mod door;
+mod wire;
+
 use axum::Router;
+use crowd::{Crowd, Phase};
+use door::Door;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-
-/// Connections served at once; further ones wait in the kernel's queue.
-pub const MAX_CONNECTIONS: usize = 8192;
+use wire::Wire;
 
 /// Certificates and key in PEM.
 pub struct Certificate {
@@ -54,22 +58,74 @@ pub fn acceptor(certificate: &Certificate) -> Result<TlsAcceptor, String> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves `router` until `stop`, then waits a moment for what runs. `head_time` is the time for a request's head, and
-/// between requests on one connection.
+/// What the listener lets its clients take. Each is the operator's to set (`[limits]`).
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once; the longest idle one makes room for a new one.
+    pub connections: usize,
+    /// Requests in hand at once; further ones are answered 503.
+    pub requests: usize,
+    /// Time for a request's head, and between requests on one connection.
+    pub head_time: Duration,
+    /// Time in which `body_bytes` of a body must come, or the rest of it.
+    pub body_time: Duration,
+    /// See `body_time`.
+    pub body_bytes: u64,
+    /// Longest time in which a client takes nothing of its answer.
+    pub answer_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let seconds = Duration::from_secs;
+        Limits {
+            connections: 8192,
+            requests: 1024,
+            head_time: seconds(75),
+            body_time: seconds(60),
+            body_bytes: 4096,
+            answer_time: seconds(60),
+        }
+    }
+}
+
+impl Limits {
+    /// The same within so many descriptors: a quarter is left for files, and each request in hand may open one. Pure.
+    #[must_use]
+    pub fn within(mut self, descriptors: u64) -> Limits {
+        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        self.connections = self.connections.min(descriptors / 4 * 3).max(1);
+        self.requests = self.requests.min(descriptors / 8).max(1);
+        self
+    }
+}
+
+/// Largest head of a request, bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// Pause after a failed accept; whoever waits is still there then.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that go when the machine has no more to give.
+const ACCEPT_ROOM: usize = 16;
+/// How often a failing accept is told.
+const ACCEPT_TOLD: Duration = Duration::from_secs(10);
+/// What is said where every connection is at work.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Serves `router` until `stop`, then waits a moment for what runs.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
-    head_time: Duration,
+    limits: Limits,
     stop: CancellationToken,
 ) {
     // Links in answers say https where the client came over TLS.
     let scheme = if tls.is_some() { web::Scheme::Https } else { web::Scheme::Http };
     let router = router.layer(axum::Extension(scheme));
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let crowd = Crowd::new(&limits);
     let running = tokio_util::task::TaskTracker::new();
+    let mut told: Option<tokio::time::Instant> = None;
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -78,19 +134,29 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(a) => a,
             Err(error) => {
-                // Out of descriptors, usually: others may be closing some.
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Out of descriptors, usually: those who wait make room.
+                if told.is_none_or(|t| t.elapsed() > ACCEPT_TOLD) {
+                    told = Some(tokio::time::Instant::now());
+                    tracing::warn!(%error, "a connection cannot be accepted; idle ones are closed (told every 10 s)");
+                }
+                for _ in 0..ACCEPT_ROOM {
+                    crowd.dismiss(|phase| phase == Phase::Idle);
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let one = Connection { peer, router: router.clone(), head_time, stop: stop.clone() };
-        let tls = tls.clone();
-        running.spawn(async move {
-            let _place = place;
-            let _ = stream.set_nodelay(true);
-            one.run(stream, tls).await;
-        });
+        let Some(seat) = crowd.seat(peer.ip().to_canonical()).await else {
+            // In clear it is told; a handshake would be work.
+            if tls.is_none() {
+                let _ = stream.try_write(FULL);
+            }
+            continue;
+        };
+        let wire = Wire::new(stream, seat.clone(), limits.answer_time);
+        let door = Door { router: router.clone(), crowd: crowd.clone(), seat, limits: limits.clone() };
+        let one = Connection { peer, door, stop: stop.clone() };
+        running.spawn(one.run(wire, tls.clone()));
     }
     running.close();
     let _ = tokio::time::timeout(Duration::from_secs(3), running.wait()).await;
@@ -107,27 +173,27 @@ const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\
 /// One accepted connection.
 struct Connection {
     peer: SocketAddr,
-    router: Router,
-    head_time: Duration,
+    door: Door,
     stop: CancellationToken,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let Some(acceptor) = tls else { return self.http(stream).await };
+    async fn run(self, wire: Wire, tls: Option<TlsAcceptor>) {
+        let Some(acceptor) = tls else { return self.http(wire).await };
         let peer = self.peer;
         let shaken = async {
             let mut first = [0];
-            if stream.peek(&mut first).await.is_ok_and(|n| n == 1) && first[0] != HANDSHAKE {
-                refuse_clear(stream).await;
+            if wire.peek(&mut first).await.is_ok_and(|n| n == 1) && first[0] != HANDSHAKE {
+                refuse_clear(wire).await;
                 return None;
             }
-            acceptor.accept(stream).await.inspect_err(|error| tracing::debug!(%peer, %error, "TLS handshake failed")).ok()
+            acceptor.accept(wire).await.inspect_err(|error| tracing::debug!(%peer, %error, "TLS handshake failed")).ok()
         };
-        let stop = self.stop.clone();
+        let (stop, leave) = (self.stop.clone(), self.door.seat.leave().clone());
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
+            () = leave.cancelled() => {}
             shaken = tokio::time::timeout(HANDSHAKE_TIME, shaken) => match shaken {
                 Ok(Some(stream)) => self.http(stream).await,
                 Ok(None) => {}
@@ -137,32 +203,45 @@ impl Connection {
     }
 
     async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
-        let service = TowerToHyperService::new(self.router);
+        let Connection { peer, door, stop } = self;
+        let (seat, head_time) = (door.seat.clone(), door.limits.head_time);
+        let service = hyper::service::service_fn(move |request| {
+            let answer = door.clone().answer(request);
+            async { Ok::<_, Infallible>(answer.await) }
+        });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.head_time)
-            .max_buf_size(64 * 1024)
+            .header_read_timeout(head_time)
+            .max_buf_size(MAX_HEAD)
             .pipeline_flush(true)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            biased;
-            r = connection.as_mut() => r,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let (mut stopping, mut leaving) = (false, false);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                r = connection.as_mut() => break r,
+                () = stop.cancelled(), if !stopping => stopping = true,
+                () = seat.leave().cancelled(), if !leaving => leaving = true,
             }
+            // Who is at work ends it; within a body it is the body that ends.
+            if leaving && matches!(seat.phase(), Phase::Idle | Phase::Answer) {
+                tracing::debug!(%peer, "the connection makes room for another");
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
         };
         if let Err(error) = ended {
-            tracing::debug!(peer = %self.peer, %error, "connection ended");
+            seat.set_unread(true);
+            tracing::debug!(%peer, %error, "connection ended");
         }
     }
 }
 
 /// Says that TLS is meant. What was sent is read first, up to a head's size: closing on unread bytes would reset the
 /// connection, and the client would never see the words.
-async fn refuse_clear(mut stream: TcpStream) {
+async fn refuse_clear(mut stream: Wire) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut head = vec![0; 16 * 1024];
     let _ = stream.read(&mut head).await;

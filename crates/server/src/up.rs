@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use store::{SqliteMode, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -165,15 +165,12 @@ fn descriptor(fd: i32) -> Result<File, String> {
     })
 }
 
-/// As many descriptors as this process may have: every connection and every console is one.
-fn raise_descriptors() {
+/// As many descriptors as this process may have: every connection and every console is one. How many they are.
+fn raise_descriptors() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let wanted = hard.min(1 << 16);
-        if soft < wanted {
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
-        }
-    }
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    let wanted = hard.min(1 << 16);
+    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { wanted } else { soft }
 }
 
 /// Opens the database that the configuration names.
@@ -218,7 +215,7 @@ pub async fn run(o: &Options) -> Result<(), String> {
     let Plan { config, left_out, owner, ready } = plan(o)?;
     // A signal during the start is remembered, and ends the cloud in order once it stands.
     let mut signals = Signals::listen().map_err(|e| format!("signals: {e}"))?;
-    raise_descriptors();
+    let descriptors = raise_descriptors();
     let env = Env::system();
     let (mut data, socket) = own(o, &config, &env).await?;
     let address = socket.local_addr().map_err(|e| e.to_string())?;
@@ -257,8 +254,8 @@ pub async fn run(o: &Options) -> Result<(), String> {
         pid: std::process::id(),
     };
     let stop = CancellationToken::new();
-    let head_time = Duration::from_secs(config.header_seconds);
-    let serving = tokio::spawn(listener::serve(socket, acceptor, cloud.router.clone(), head_time, stop.clone()));
+    let limits = config.listener_limits(descriptors);
+    let serving = tokio::spawn(listener::serve(socket, acceptor, cloud.router.clone(), limits, stop.clone()));
     let served = Served { options: o, config: &config, left_out: &left_out, data: data.path(), file: &file, owner: &owner, started };
     let told = announce::tell(&served, &password, ready);
     if told.is_ok() {
