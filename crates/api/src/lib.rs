@@ -22,6 +22,7 @@ mod outside;
 mod query;
 mod routes;
 mod server_groups;
+mod server_password;
 mod servers;
 mod services;
 mod table;

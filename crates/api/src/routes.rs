@@ -4,7 +4,7 @@
 use crate::negotiate::Spoken;
 use crate::{
     Api, actions, aggregates, diagnostics, extensions, flavors, hypervisors, instance_actions, interfaces, keypairs, limits,
-    server_groups, servers, services, table, usage, zones,
+    server_groups, server_password, servers, services, table, usage, zones,
 };
 use api_types::Microversion;
 use axum::extract::Request;
@@ -127,6 +127,8 @@ fn of_servers(r: &mut Rows) {
     r.put("/servers/{server_id}/tags/{id}", servers::tags::add);
     r.delete("/servers/{server_id}/tags/{id}", servers::tags::delete);
     r.get("/servers/{server_id}/diagnostics", diagnostics::show);
+    r.get("/servers/{server_id}/os-server-password", server_password::show);
+    r.delete("/servers/{server_id}/os-server-password", server_password::clear);
     r.get("/servers/{server_id}/os-instance-actions", instance_actions::list);
     r.get("/servers/{server_id}/os-instance-actions/{id}", instance_actions::show);
     r.get("/servers/{server_id}/os-interface", interfaces::list);

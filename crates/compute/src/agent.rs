@@ -105,6 +105,8 @@ impl Agent {
             known: Known::default(),
             broken: None,
             up: false,
+            told: !parts.server.lossy,
+            lossy: parts.server.lossy,
             looking: None,
             look_again: false,
         };
@@ -178,6 +180,9 @@ struct Room {
     /// The driver refused to start; no waiting mends it.
     broken: Option<driver_api::Error>,
     up: bool,
+    /// The control plane was told that the host is up, and answered; or nothing it is told gets lost.
+    told: bool,
+    lossy: bool,
     looking: Option<Id>,
     look_again: bool,
 }
@@ -195,6 +200,7 @@ impl Room {
     async fn serve(&mut self, server: &mut ComputeServer, events: &mut Option<EventStream>, stop: &CancellationToken) {
         let clock = self.clock.clone();
         let mut timer = Box::pin(clock.sleep(self.pause()));
+        let posts = self.host.assignments.clone();
         loop {
             tokio::select! {
                 biased;
@@ -205,6 +211,7 @@ impl Room {
                     }
                 }
                 event = next(events) => self.event(event),
+                (instance, password) = posts.posted() => self.outbox.push(HostReport::Password { instance, password }),
                 permit = server.reports.reserve(), if !self.outbox.is_empty() => match (permit, self.outbox.pop()) {
                     (Ok(permit), Some(report)) => permit.send(report),
                     // Nobody reads reports any more; calls still end with their answers.
@@ -254,7 +261,7 @@ impl Room {
     }
 
     fn pause(&self) -> std::time::Duration {
-        if self.up { self.options.inventory() } else { self.options.retry() }
+        if self.up && self.told { self.options.inventory() } else { self.options.retry() }
     }
 
     /// Looks at the backend, one look at a time. Guests are listed whenever the backend may have been away.
@@ -274,6 +281,9 @@ impl Room {
         match look {
             Ok(look) => {
                 let was_up = std::mem::replace(&mut self.up, true);
+                if self.lossy && !was_up {
+                    self.told = false;
+                }
                 self.outbox.push(HostReport::Up(Box::new(look.registration)));
                 if let (Some(guests), false) = (look.guests, was_up) {
                     let lanes = &self.lanes;
@@ -432,6 +442,7 @@ impl Room {
 
     /// All that is assigned here. The rest is forgotten, and unwired, unless a change of it is under way.
     fn sync(&mut self, all: Vec<Assignment>, number: u64, reply: Waiter) {
+        self.told = true;
         if !self.repeats.sync(number) {
             // A copy that was overtaken by a later statement says what was true before it.
             drop(reply.send(Ok(Outcome::Done)));

@@ -4,7 +4,7 @@
 //! whose power state is not the one last known is reported as if its event had arrived.
 
 use crate::host::Host;
-use driver_api::{DriverEvent, EventKind, Observed, PowerState, Result, Timestamp, facets_of, traits_of};
+use driver_api::{DriverEvent, EventKind, Node, Observed, PowerState, Result, Timestamp, facets_of, traits_of};
 use messaging::Registration;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,7 +20,8 @@ pub(crate) struct Look {
 impl Host {
     /// Asks the backend what it offers, and lists its guests if asked to.
     pub(crate) async fn look(&self, vtep: Option<IpAddr>, list: bool) -> Result<Look> {
-        let nodes = self.driver.nodes().await?;
+        let mut nodes = self.driver.nodes().await?;
+        self.address(&mut nodes, vtep).await;
         let guests = if list { Some(self.list().await?) } else { None };
         let driver = &*self.driver;
         let mut traits = traits_of(driver);
@@ -36,6 +37,21 @@ impl Host {
             networking: self.wires().is_some() || self.driver.info().owns.network,
         };
         Ok(Look { registration, guests })
+    }
+
+    /// Nodes whose driver names no address show the tunnel endpoint, or what the host's network says.
+    async fn address(&self, nodes: &mut [Node], vtep: Option<IpAddr>) {
+        if nodes.iter().all(|n| n.host_ip.is_some()) {
+            return;
+        }
+        let found = match (vtep, self.wires()) {
+            (Some(vtep), _) => Some(vtep),
+            (None, Some(wiring)) => wiring.address().await,
+            (None, None) => None,
+        };
+        for node in nodes.iter_mut().filter(|n| n.host_ip.is_none()) {
+            node.host_ip = found.map(|ip| ip.to_string());
+        }
     }
 }
 

@@ -23,7 +23,7 @@ impl Outbox {
                 self.waiting.clear();
                 self.waiting.extend(self.last.clone());
             }
-            HostReport::Event(_) => self.waiting.push_back(report),
+            HostReport::Event(_) | HostReport::Password { .. } => self.waiting.push_back(report),
             HostReport::Up(_) | HostReport::Down { .. } => {
                 if self.last.as_ref() != Some(&report) {
                     self.last = Some(report.clone());

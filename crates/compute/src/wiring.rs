@@ -35,6 +35,10 @@ pub trait Wiring: Send + Sync {
     /// # Errors
     /// Any.
     async fn sync(&self, desired: &[NicSpec]) -> Result<()>;
+    /// Address that the host shows to operators, where its network knows one.
+    async fn address(&self) -> Option<IpAddr> {
+        None
+    }
     /// The agent goes; wires stay for the guests that go on.
     async fn close(&self) {}
 }
@@ -240,6 +244,9 @@ impl Wiring for HostNet {
     async fn sync(&self, desired: &[NicSpec]) -> Result<()> {
         HostNet::sync(self, desired).await.map_err(|e| failed(&e))
     }
+    async fn address(&self) -> Option<IpAddr> {
+        Some(HostNet::address(self).await)
+    }
     async fn close(&self) {
         if let Err(e) = HostNet::close(self, true).await {
             tracing::warn!(error = %e, "the host's network does not close in order");
@@ -252,8 +259,7 @@ impl MetadataSource for Assignments {
     async fn guest_by_ip(&self, network: Uuid, ip: IpAddr) -> Option<Arc<Guest>> {
         Assignments::guest_by_ip(self, network, ip)
     }
-    async fn set_password(&self, _guest: Uuid, _password: Secret) -> std::result::Result<(), PasswordRefused> {
-        // There is no way up for it yet: a host's reports carry none.
-        Err(PasswordRefused::Unavailable)
+    async fn set_password(&self, guest: Uuid, password: Secret) -> std::result::Result<(), PasswordRefused> {
+        self.post_password(guest, password).await
     }
 }

@@ -121,6 +121,7 @@ impl Conductor {
             public_keys: key.collect(),
             user_data: body.user_data.as_ref().map(|u| guestdata::Secret::new(u.reveal().clone())),
             admin_pass: body.admin_pass.as_ref().map(|p| guestdata::Secret::new(p.reveal().clone())),
+            password: body.posted_password.as_ref().map(|p| guestdata::Secret::new(p.reveal().clone())),
             metadata: body.metadata.clone(),
             instance_type: body.flavor.name.clone(),
             nics: nics.to_vec(),

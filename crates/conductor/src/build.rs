@@ -436,6 +436,7 @@ fn body(r: &BuildRequest, hostname: String, reservation_id: String, launch_index
         requested_zone: r.zone.clone(),
         user_data: r.user_data.clone(),
         admin_pass: Some(r.admin_pass.clone()),
+        posted_password: None,
         access_ipv4: r.access_ipv4.clone(),
         access_ipv6: r.access_ipv6.clone(),
         security_groups: if r.security_groups.is_empty() { vec!["default".into()] } else { r.security_groups.clone() },

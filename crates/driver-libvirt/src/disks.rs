@@ -108,7 +108,34 @@ pub(crate) async fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).await.map_err(failed)?;
     tokio::io::AsyncWriteExt::write_all(&mut file, bytes).await.map_err(failed)?;
     external("file.sync", file.sync_all()).await.map_err(failed)?;
-    fs::rename(&part, path).await.map_err(failed)
+    fs::rename(&part, path).await.map_err(failed)?;
+    // The name is durable only when its directory is.
+    match path.parent() {
+        Some(dir) => flush(dir).await,
+        None => Ok(()),
+    }
+}
+
+/// Flushes a file's bytes, or a directory's names.
+async fn flush(path: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| io("flushing a disk", &e);
+    let file = fs::File::open(path).await.map_err(failed)?;
+    external("file.sync", file.sync_all()).await.map_err(failed)
+}
+
+/// Flushes what lies in a guest's directory and the directory's own name, before the record says that all is there.
+async fn flush_all(dir: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| io("flushing a disk", &e);
+    let mut entries = fs::read_dir(dir).await.map_err(failed)?;
+    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+        if entry.file_type().await.map_err(failed)?.is_file() {
+            flush(&entry.path()).await?;
+        }
+    }
+    match dir.parent() {
+        Some(parent) => flush(parent).await,
+        None => Ok(()),
+    }
 }
 
 /// The record of a guest's disks, if its disks were ever complete.
@@ -120,6 +147,11 @@ pub(crate) async fn read_layout(dir: &Path) -> Result<Option<Layout>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(io("reading the record of the guest's disks", &e)),
     }
+}
+
+/// Whether a guest's disks were ever complete, without reading their record.
+pub(crate) async fn has_record(dir: &Path) -> bool {
+    fs::try_exists(dir.join(RECORD)).await.unwrap_or(false)
 }
 
 /// Makes every disk of `spec`. The record is written last, so that its presence means completeness.
@@ -159,6 +191,7 @@ pub(crate) async fn make(host: &Host, spec: &InstanceSpec, dir: &Path, op: &Op) 
         Layout { image: Some(image.id), disks, kernel: spec.kernel.is_some(), ramdisk: spec.ramdisk.is_some() };
     let json =
         serde_json::to_vec(&layout).map_err(|e| Error::internal("the record of the guest's disks was not made", e))?;
+    flush_all(dir).await?;
     write_private(&dir.join(RECORD), &json).await?;
     Ok(layout)
 }
@@ -169,11 +202,12 @@ async fn config_drive(host: &Host, id: Uuid, dir: &Path) -> Result<()> {
     write_private(&dir.join(Role::Config.file()), &bytes).await
 }
 
-/// Brings back what a guest's description needs and somebody removed: cached images under its disk, its config drive.
+/// Brings back what a guest's description needs and somebody removed or cut off: cached images under its disk, its
+/// config drive.
 pub(crate) async fn repair(host: &Host, spec: &InstanceSpec, dir: &Path, layout: &Layout, op: &Op) -> Result<()> {
     if let (Some(Disk { base: Some((name, _)), .. }), Some(image)) = (layout.root(), &spec.image)
         && layout.image == Some(image.id)
-        && !host.base_dir().join(name).exists()
+        && !image_cache::is_whole(&host.base_dir().join(name), image).await
     {
         image_cache::ensure(host, image, host.options.disk_format, 0, op).await?;
     }
@@ -247,8 +281,10 @@ pub(crate) async fn remove(host: &Host, id: Uuid) -> Result<()> {
 
 async fn remove_all(path: &Path) -> std::io::Result<()> {
     match fs::remove_dir_all(path).await {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        // Somebody put a file where a guest's directory was.
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => fs::remove_file(path).await,
+        done => done,
     }
 }
 
@@ -259,7 +295,12 @@ pub(crate) async fn sweep(host: &Host) -> Result<()> {
         if name.ends_with("_del") {
             let _ = remove_all(&path).await;
         } else if Uuid::try_parse(&name).is_ok() {
-            for file in entries(&path).await? {
+            // One guest's directory that cannot be read keeps no other guest from its host.
+            let files = entries(&path).await.unwrap_or_else(|e| {
+                tracing::warn!(path = %path.display(), error = %e, detail = e.detail, "a guest's directory cannot be read");
+                Vec::new()
+            });
+            for file in files {
                 let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if name.starts_with("mirror-") || name.starts_with("snapshot-") || name.ends_with(".part") {
                     let _ = fs::remove_file(&file).await;

@@ -11,6 +11,9 @@ use std::path::Path;
 /// Namespace of our metadata element.
 pub(crate) const NAMESPACE: &str = "urn:kilonova:instance:1";
 
+/// Names of our domains begin with this.
+pub(crate) const NAME_PREFIX: &str = "instance-";
+
 /// What we know of a guest from its description alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Meta {

@@ -56,6 +56,8 @@ pub(crate) struct Host {
     pub(crate) tasks: TaskTracker,
     turns: Mutex<BTreeMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
     known: Mutex<BTreeSet<Uuid>>,
+    /// Domains whose damage was said.
+    damaged: Mutex<BTreeSet<Uuid>>,
     started: Mutex<BTreeMap<Uuid, Timestamp>>,
 }
 
@@ -83,6 +85,7 @@ impl Host {
             tasks: TaskTracker::new(),
             turns: Mutex::default(),
             known: Mutex::default(),
+            damaged: Mutex::default(),
             started: Mutex::default(),
         };
         disks::make_dir(&host.base_dir()).await?;
@@ -120,14 +123,40 @@ impl Host {
         Ok(self.meta(client, &domain).await?.map(|meta| (domain, meta)))
     }
 
-    /// What a domain's description says of it, if it is ours.
+    /// What a domain's description says of it, if it is ours. One whose metadata was lost or does not read is known by
+    /// its disks, which lie here under its identity; it is defined anew, and whole again, at its next start. Whatever is
+    /// wrong with one domain is said once and is no failure of the others.
     pub(crate) async fn meta(&self, client: &Client, domain: &Domain) -> Result<Option<domain_xml::Meta>> {
-        match client.metadata(domain, domain_xml::NAMESPACE).await {
-            Ok(xml) => Ok(xml.as_deref().and_then(domain_xml::parse_meta).filter(|m| m.host == self.context.host)),
+        let damage = match client.metadata(domain, domain_xml::NAMESPACE).await {
+            Ok(Some(xml)) => match domain_xml::parse_meta(&xml) {
+                Some(meta) => {
+                    lock(&self.damaged).remove(&domain.uuid);
+                    return Ok(Some(meta).filter(|m| m.host == self.context.host));
+                }
+                None => "its metadata does not read".to_owned(),
+            },
+            Ok(None) => "it has no metadata of ours".to_owned(),
             // It went away between two calls.
-            Err(e) if e.is(crate::rpc::code::NO_DOMAIN) => Ok(None),
-            Err(e) => Err(from_rpc(e)),
+            Err(e) if e.is(crate::rpc::code::NO_DOMAIN) => return Ok(None),
+            Err(e @ crate::rpc::Error::Remote(_)) => format!("its metadata cannot be asked for: {e}"),
+            Err(e) => return Err(from_rpc(e)),
+        };
+        let ours = disks::has_record(&disks::dir_of(self, domain.uuid)).await;
+        let looks_like_ours = ours || domain.name.starts_with(domain_xml::NAME_PREFIX);
+        if looks_like_ours && lock(&self.damaged).insert(domain.uuid) {
+            let (host, name, instance) = (&self.context.host, &domain.name, domain.uuid);
+            if ours {
+                tracing::warn!(host, domain = name, %instance, damage, "a damaged guest; its disks here say that it is ours");
+            } else {
+                tracing::warn!(host, domain = name, %instance, damage, "a domain that is called like ours and is not; it is left alone");
+            }
         }
+        Ok(ours.then(|| domain_xml::Meta {
+            host: self.context.host.clone(),
+            generation: 0,
+            project: String::new(),
+            root_device: None,
+        }))
     }
 
     /// As [`Host::find`], failing where there is none.
@@ -183,6 +212,7 @@ impl Host {
     /// Forgets a guest.
     pub(crate) fn forget(&self, id: Uuid) {
         lock(&self.known).remove(&id);
+        lock(&self.damaged).remove(&id);
         lock(&self.started).remove(&id);
     }
     /// Whether `id` is a guest of ours.

@@ -73,7 +73,7 @@ pub(crate) async fn ensure(host: &Host, image: &ImageRef, want: DiskKind, root_g
     let path = host.base_dir().join(&name);
     let lock = host.locks.of(&name);
     let _turn = lock.lock().await;
-    if !path.exists() {
+    if !is_whole(&path, image).await {
         op.check()?;
         fetch(host, image, (stored, format), root_gib, &path, op).await?;
     }
@@ -82,6 +82,28 @@ pub(crate) async fn ensure(host: &Host, image: &ImageRef, want: DiskKind, root_g
         Format::Qcow2 => disks::qcow2_size(&path).await?,
     };
     Ok(Base { path, format, virtual_size })
+}
+
+/// Whether a cached image is there in its full length. One that is not is named; it is fetched again by whoever needs it.
+/// (That its bytes are the right ones is not held against their hash each time.)
+pub(crate) async fn is_whole(path: &Path, image: &ImageRef) -> bool {
+    let Ok(found) = tokio::fs::metadata(path).await else { return false };
+    let recorded = tokio::fs::read_to_string(length_of(path)).await.ok().and_then(|t| t.trim().parse::<u64>().ok());
+    // Without a record, one that was stored as it came is as long as it was.
+    let as_it_came = path.extension().is_some_and(|e| stored_as(image.disk_format).is_ok_and(|s| e == s));
+    let wanted = recorded.or_else(|| as_it_came.then_some(image.size));
+    if !found.is_file() || wanted.is_some_and(|w| w != found.len()) {
+        tracing::warn!(path = %path.display(), length = found.len(), wanted, "a cached image is damaged; it is fetched again");
+        return false;
+    }
+    true
+}
+
+/// File that holds a cached image's length.
+fn length_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".length");
+    name.into()
 }
 
 /// QEMU's name of the driver for a recorded format. An ISO is no root disk.
@@ -137,6 +159,8 @@ async fn finish(part: &Path, path: &Path) -> Result<()> {
     external("file.sync", file.sync_all()).await.map_err(failed)?;
     // Read-only: guests share it.
     tokio::fs::set_permissions(part, std::fs::Permissions::from_mode(0o440)).await.map_err(failed)?;
+    let length = tokio::fs::metadata(part).await.map_err(failed)?.len();
+    disks::write_private(&length_of(path), length.to_string().as_bytes()).await?;
     tokio::fs::rename(part, path).await.map_err(failed)
 }
 

@@ -105,12 +105,12 @@ pub(crate) async fn define(
 /// `instance-` and the first eight digits of the identity; all digits where a guest with the same eight is there.
 async fn name_for(client: &Client, id: Uuid) -> Result<String> {
     let digits = id.simple().to_string();
-    let short = format!("instance-{}", digits.get(..8).unwrap_or(&digits));
+    let short = format!("{}{}", domain_xml::NAME_PREFIX, digits.get(..8).unwrap_or(&digits));
     match client.lookup(id).await.map_err(from_rpc)? {
         // A redefinition must not rename.
         Some(domain) => Ok(domain.name),
         None => match client.lookup_name(&short).await.map_err(from_rpc)? {
-            Some(_) => Ok(format!("instance-{digits}")),
+            Some(_) => Ok(format!("{}{digits}", domain_xml::NAME_PREFIX)),
             None => Ok(short),
         },
     }

@@ -62,10 +62,11 @@ async fn a_failed_spawn_leaves_nothing() {
     let e = lab.driver.spawn(&no_tap, &op()).await.unwrap_err();
     assert!(e.detail.is_some(), "{e:?}");
     nothing_of(&lab, no_tap.id).await;
-    // A formerly good image is cached all the same, once, and read-only.
-    let cached: Vec<_> = std::fs::read_dir(lab.dir.path().join("instances/_base")).unwrap().collect();
-    assert_eq!(cached.len(), 1);
-    assert!(cached[0].as_ref().unwrap().metadata().unwrap().permissions().readonly());
+    // A formerly good image is cached all the same, once, and read-only; beside it lies its length.
+    let cached: Vec<_> = std::fs::read_dir(lab.dir.path().join("instances/_base")).unwrap().map(|e| e.unwrap().path()).collect();
+    let (lengths, images): (Vec<_>, Vec<_>) = cached.iter().partition(|p| p.extension().unwrap() == "length");
+    assert_eq!((images.len(), lengths.len()), (1, 1));
+    assert!(images[0].metadata().unwrap().permissions().readonly());
 }
 
 #[tokio::test]

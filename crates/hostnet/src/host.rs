@@ -191,6 +191,20 @@ impl HostNet {
         self.remove_ports(&mut state, nics).await
     }
 
+    /// The address under which the host's namespace speaks to the world: that of its default route, else the loopback's.
+    pub async fn address(&self) -> IpAddr {
+        let found = within(self.ns(), || {
+            // Nothing is sent: connecting a datagram socket only chooses the route and with it the address.
+            let asked = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+                socket.connect((std::net::Ipv4Addr::new(198, 51, 100, 1), 9))?;
+                socket.local_addr()
+            });
+            Ok(asked.ok().map(|a| a.ip()))
+        })
+        .await;
+        found.ok().flatten().unwrap_or(IpAddr::from([127, 0, 0, 1]))
+    }
+
     /// Names of everything that is there of ours: interfaces, namespaces, tables. Sorted.
     /// # Errors
     /// If it cannot be listed.

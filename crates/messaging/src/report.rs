@@ -32,4 +32,11 @@ pub enum HostReport {
     },
     /// A guest changed by itself.
     Event(DriverEvent),
+    /// A guest posted its encrypted password, which it may do once. The answer is a `Call::Refresh` that has it.
+    Password {
+        /// Which.
+        instance: uuid::Uuid,
+        /// As it was posted.
+        password: guestdata::Secret,
+    },
 }

@@ -158,6 +158,9 @@ pub struct ServerBody {
     pub user_data: Option<Secret<Vec<u8>>>,
     /// Administrator password, where the caller gave one.
     pub admin_pass: Option<Secret<String>>,
+    /// Encrypted password that the guest posted to the metadata service (`os-server-password`).
+    #[serde(default)]
+    pub posted_password: Option<Secret<Vec<u8>>>,
     /// `accessIPv4`.
     pub access_ipv4: String,
     /// `accessIPv6`.

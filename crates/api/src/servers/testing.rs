@@ -40,6 +40,7 @@ pub fn server() -> Server {
         requested_zone: None,
         user_data: Some(model::Secret::new(b"hello".to_vec())),
         admin_pass: None,
+        posted_password: None,
         access_ipv4: String::new(),
         access_ipv6: String::new(),
         security_groups: vec!["default".into()],

@@ -79,3 +79,44 @@ async fn a_rebuild_is_not_repeated_when_only_its_answer_was_lost() {
     client.destroy(Uuid::from_u128(1), 4, DestroyMode::Everything, &op(6)).await.unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("agent")).unwrap().count(), 0);
 }
+
+/// The next password that the host reports.
+async fn reported(h: &mut House) -> (Uuid, guestdata::Secret) {
+    loop {
+        if let HostReport::Password { instance, password } = h.report().await {
+            return (instance, password);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_posted_password_is_acknowledged_when_its_assignment_has_it_and_once_only() {
+    use hostnet::{MetadataSource, PasswordRefused};
+    let mut h = house(driver_fake::Options::default());
+    let id = Uuid::from_u128(1);
+    h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
+    let secret = |text: &str| guestdata::Secret::new(text.as_bytes());
+    let with = |text: &str| {
+        let mut a = assignment(1, 1);
+        a.guest.password = Some(secret(text));
+        a
+    };
+    // Nobody keeps it: the guest is told to come again, and may.
+    let source = h.assignments.clone();
+    assert_eq!(source.set_password(id, secret("one")).await, Err(PasswordRefused::Unavailable));
+    assert_eq!(reported(&mut h).await, (id, secret("one")));
+    assert_eq!(source.set_password(Uuid::from_u128(2), secret("x")).await, Err(PasswordRefused::Unavailable));
+    // Kept.
+    let posting = { let s = source.clone(); tokio::spawn(async move { s.set_password(id, guestdata::Secret::new(b"two".as_slice())).await }) };
+    assert_eq!(reported(&mut h).await, (id, secret("two")));
+    h.client.refresh(vec![with("two")], &op(2)).await.unwrap();
+    assert_eq!(posting.await.unwrap(), Ok(()));
+    // Once.
+    assert_eq!(source.set_password(id, secret("two")).await, Err(PasswordRefused::AlreadySet));
+    // Cleared by its owner; then another was faster.
+    h.client.refresh(vec![assignment(1, 1)], &op(3)).await.unwrap();
+    let posting = { let s = source.clone(); tokio::spawn(async move { s.set_password(id, guestdata::Secret::new(b"three".as_slice())).await }) };
+    assert_eq!(reported(&mut h).await, (id, secret("three")));
+    h.client.refresh(vec![with("four")], &op(4)).await.unwrap();
+    assert_eq!(posting.await.unwrap(), Err(PasswordRefused::AlreadySet));
+}

@@ -3,6 +3,7 @@
 mod flows;
 mod hosts;
 mod orphans;
+mod passwords;
 mod power_state;
 mod wiring;
 
@@ -26,6 +27,7 @@ impl Conductor {
                     Some(HostReport::Up(registration)) => me.host_up(&name, *registration).await,
                     Some(HostReport::Down { reason }) => me.host_down(&name, &reason),
                     Some(HostReport::Event(event)) => me.host_event(&name, &event).await,
+                    Some(HostReport::Password { instance, password }) => me.keep_password(&name, instance, &password).await,
                     None => {
                         me.host_down(&name, "its agent ended");
                         break;

@@ -65,6 +65,7 @@ pub fn server(n: u128) -> Server {
             requested_zone: None,
             user_data: Some(model::Secret::new(vec![0, 159, 146, 150])),
             admin_pass: None,
+            posted_password: None,
             access_ipv4: String::new(),
             access_ipv6: String::new(),
             security_groups: vec!["default".into()],
