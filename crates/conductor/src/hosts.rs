@@ -39,6 +39,8 @@ pub(crate) struct Host {
     pub service: Option<Service>,
     pub down_reason: Option<String>,
     pub last_seen: Timestamp,
+    /// How often it was attached: what an earlier connection still says is not its word.
+    pub attached: u64,
 }
 
 /// Every host of this process.
@@ -49,15 +51,21 @@ impl Hosts {
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Host>) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-    pub fn attach(&self, client: ComputeClient, now: Timestamp) {
+    /// Which attachment of the host this is.
+    pub fn attach(&self, client: ComputeClient, now: Timestamp) -> u64 {
+        let before = self.get(client.host());
+        let attached = before.as_ref().map_or(0, |h| h.attached) + 1;
         let host = Host {
+            attached,
             registration: None,
-            service: None,
+            // What operators said of it stands.
+            service: before.and_then(|h| h.service),
             down_reason: Some(SILENT.into()),
             last_seen: now,
             client: client.clone(),
         };
         self.with(|m| m.insert(client.host().to_owned(), host));
+        attached
     }
     pub fn up(&self, name: &str, registration: Registration, service: Service, now: Timestamp) {
         self.with(|m| {

@@ -24,6 +24,19 @@ impl flow::Time for Time {
     }
 }
 
+/// A flow that does not run here any more, when dropped.
+struct Ended {
+    tasks: crate::tasks::Tasks,
+    server: uuid::Uuid,
+    flow: uuid::Uuid,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.tasks.end(self.server, self.flow);
+    }
+}
+
 /// Flows taken over in one unit.
 const AT_ONCE: u32 = 1000;
 
@@ -33,7 +46,8 @@ impl Conductor {
         let cancel = self.tasks.begin(server.id, row.id, row.action, self.env.clock.steady());
         let me = self.clone();
         self.running.spawn(async move {
-            let (id, flow) = (server.id, row.id);
+            // Ended however it ends, a defect's panic too: its lease then lapses and it is taken up again.
+            let _ended = Ended { tasks: me.tasks.clone(), server: server.id, flow: row.id };
             let stop = me.stop.clone();
             tokio::select! {
                 biased;
@@ -41,7 +55,6 @@ impl Conductor {
                 () = stop.cancelled() => {}
                 () = me.run(row, server, cancel) => {}
             }
-            me.tasks.end(id, flow);
         });
     }
 
@@ -57,6 +70,8 @@ impl Conductor {
         };
         let mut run = Run { conductor: self, row: &row, input, server, op, left: Vec::new() };
         let mut engine: flows::Flow<'_> = flow::Flow::new(Arc::new(Time(self.env.clock.clone())), self.probe.get().cloned());
+        // After a start, hosts that have not spoken yet are no reason to fail what they were doing.
+        self.hear(run.server.host.as_deref()).await;
         let known = row.version == flows::VERSION;
         let outcome = if known {
             let deadline = self.options.deadline;
@@ -157,11 +172,12 @@ impl Conductor {
         let now = self.env.clock.steady();
         // Only flows that run long cost a write.
         let old = driver_api::Timestamp(now.0 - i64::try_from((self.options.lease / 3).as_micros()).unwrap_or(i64::MAX));
-        if !self.tasks.any_before(old) {
+        let running = self.tasks.before(old);
+        if running.is_empty() {
             return Ok(());
         }
         let (owner, until) = (self.options.name.clone(), now.plus(self.options.lease));
-        let kept = self.store.write(move |tx| store::flows::renew(tx, &owner, until)).await?;
+        let kept = self.store.write(move |tx| store::flows::renew(tx, &owner, &running, until)).await?;
         // What another controller took over is let go: it may commit nothing here any more.
         self.tasks.cancel_others(&kept, old);
         Ok(())

@@ -53,9 +53,9 @@ impl Tasks {
     pub fn runs(&self, server: Uuid, flow: Uuid) -> bool {
         self.with(|m| m.get(&server).is_some_and(|t| t.flow == flow))
     }
-    /// Whether any flow runs since before `then`.
-    pub fn any_before(&self, then: Timestamp) -> bool {
-        self.with(|m| m.values().any(|t| t.since <= then))
+    /// Flows that run since before `then`.
+    pub fn before(&self, then: Timestamp) -> Vec<Uuid> {
+        self.with(|m| m.values().filter(|t| t.since <= then).map(|t| t.flow).collect())
     }
     /// Cancels the flows begun before `then` that are not among `mine`.
     pub fn cancel_others(&self, mine: &[Uuid], then: Timestamp) {

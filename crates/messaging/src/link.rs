@@ -30,12 +30,14 @@ pub trait Link: Send + Sync {
 }
 
 /// First pause before a call that was not answered is sent again; each next one is twice as long.
-const AGAIN: Duration = Duration::from_millis(500);
-/// Longest such pause.
-const AGAIN_MAX: Duration = Duration::from_secs(4);
+const AGAIN: Duration = Duration::from_millis(250);
+/// Longest such pause while the host is not heard.
+const AGAIN_UNHEARD: Duration = Duration::from_secs(1);
+/// Longest such pause while it works: its answer may be lost.
+const AGAIN_HEARD: Duration = Duration::from_secs(5);
 /// A host that lets nothing be heard about a call for so long is unreachable. Below a flow's lease, so that what
-/// follows from it is decided by the flow that asked.
-pub const SILENCE: Duration = Duration::from_secs(30);
+/// follows from it is decided by the flow that asked; long enough for dozens of messages to be lost in a row.
+pub const SILENCE: Duration = Duration::from_secs(45);
 
 /// A link with the time that passes on it.
 #[derive(Clone)]
@@ -76,6 +78,7 @@ impl Weather {
         let mut pause = AGAIN;
         loop {
             self.send(host, to, number, op, &call, &words);
+            let sent = self.clock.steady();
             let again = self.clock.sleep(pause);
             tokio::pin!(again);
             loop {
@@ -92,7 +95,7 @@ impl Weather {
             if self.clock.steady().since(heard) >= SILENCE {
                 return Err(silent());
             }
-            pause = (pause * 2).min(AGAIN_MAX);
+            pause = (pause * 2).min(if heard > sent { AGAIN_HEARD } else { AGAIN_UNHEARD });
         }
     }
 
@@ -134,20 +137,23 @@ impl Weather {
     /// Carries a host's reports; ends with either end.
     pub(crate) fn carry(&self, host: &str, mut from: mpsc::Receiver<HostReport>, to: mpsc::Sender<HostReport>) {
         let (me, host) = (self.clone(), host.to_owned());
+        // What the host said last of its state; what it said before and comes later is not true any more.
+        let newest = Arc::new(AtomicU64::new(0));
         tokio::spawn(async move {
+            let mut number = 0;
             while let Some(report) = from.recv().await {
+                number += 1;
                 for delay in me.link.copies(&host, Way::Report) {
-                    let (me, report, to) = (me.clone(), report.clone(), to.clone());
-                    if delay.is_zero() {
-                        if to.send(report).await.is_err() {
-                            return;
-                        }
-                    } else {
-                        tokio::spawn(async move {
-                            me.wait(delay).await;
+                    let (me, report, to, newest) = (me.clone(), report.clone(), to.clone(), newest.clone());
+                    let bring = async move {
+                        me.wait(delay).await;
+                        let stale = newest.fetch_max(number, Relaxed) > number;
+                        if !stale || matches!(report, HostReport::Event(_)) {
                             let _ = to.send(report).await;
-                        });
-                    }
+                        }
+                    };
+                    // In order where nothing is late.
+                    if delay.is_zero() { bring.await } else { drop(tokio::spawn(bring)) }
                 }
             }
         });

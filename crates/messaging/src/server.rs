@@ -26,6 +26,8 @@ pub struct ComputeServer {
     pub calls: mpsc::Receiver<Envelope>,
     /// Reports to the control plane.
     pub reports: mpsc::Sender<HostReport>,
+    /// Messages may be lost: what was not answered is said again.
+    pub lossy: bool,
 }
 
 /// Reports of one host, at the control plane's end.
@@ -47,6 +49,7 @@ pub(crate) fn plug(host: &str, weather: Option<Weather>) -> Plugged {
         let (arriving, arrived) = mpsc::channel(1024);
         weather.carry(host, std::mem::replace(&mut reports_in, arrived), arriving);
     }
+    let lossy = weather.is_some();
     let client = ComputeClient::new(host, calls_out, weather);
-    (client, reports_in, ComputeServer { host: host.to_owned(), calls, reports })
+    (client, reports_in, ComputeServer { host: host.to_owned(), calls, reports, lossy })
 }

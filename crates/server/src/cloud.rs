@@ -67,7 +67,8 @@ pub struct Cloud {
     pub identity: Identity,
     /// Its database.
     pub store: Store,
-    agents: Vec<Agent>,
+    images: Images,
+    agents: BTreeMap<String, Agent>,
 }
 
 /// What a cloud is made of.
@@ -86,6 +87,8 @@ pub struct Ingredients<'a> {
     pub drivers: BTreeMap<String, Arc<dyn ComputeDriver>>,
     /// File work on the calling thread and cheap password hashes: for simulations.
     pub simulated: bool,
+    /// The way to the hosts, where messages shall be lost: for simulations. Without it nothing is.
+    pub link: Option<Arc<dyn messaging::Link>>,
     /// Asked at every moment of every flow: for tests.
     pub probe: Option<conductor::Probe>,
 }
@@ -133,25 +136,36 @@ impl Cloud {
         if let Some(probe) = &i.probe {
             conductor.probed_by(probe.clone());
         }
-        let mut agents = Vec::new();
+        let mut agents = BTreeMap::new();
         let mut wires = BTreeMap::new();
         for host in &i.config.compute {
             let (agent, wire) = start_host(&i, host, &images, &conductor).await?;
-            agents.push(agent);
+            agents.insert(host.name.clone(), agent);
             if let Some(w) = wire {
                 wires.insert(host.name.clone(), w);
             }
         }
         conductor.start().await.map_err(service("conductor"))?;
         let auditor = Auditor { store: store.clone(), conductor: conductor.clone(), images: images.clone(), wires };
-        let router = router(&i, &identity, images, network, placement, &conductor, auditor);
-        Ok(Cloud { router, conductor, identity, store, agents })
+        let router = router(&i, &identity, images.clone(), network, placement, &conductor, auditor);
+        Ok(Cloud { router, conductor, identity, store, images, agents })
+    }
+
+    /// Ends a host's agent as if its process had died, and starts it again with the driver that `i` has for it. For
+    /// hosts without wiring of their own: what listens in a host's network is not given back so fast.
+    /// # Errors
+    /// What keeps it from starting.
+    pub async fn restart_agent(&mut self, i: &Ingredients<'_>, host: &ComputeHost) -> Result<(), Error> {
+        drop(self.agents.remove(&host.name));
+        let (agent, _) = start_host(i, host, &self.images, &self.conductor).await?;
+        self.agents.insert(host.name.clone(), agent);
+        Ok(())
     }
 
     /// Ends in order: no new work, running calls cut off, agents let their backends go. Guests go on.
     pub async fn stop(self) {
         self.conductor.stop().await;
-        for agent in self.agents {
+        for agent in self.agents.into_values() {
             agent.stop().await;
         }
     }
@@ -211,7 +225,10 @@ async fn start_host(
     } else {
         None
     };
-    let (client, reports, server) = messaging::in_process(&host.name);
+    let (client, reports, server) = match &i.link {
+        Some(link) => messaging::in_process_over(&host.name, link.clone(), i.env.clock.clone()),
+        None => messaging::in_process(&host.name),
+    };
     conductor.attach(client, reports);
     let agent = Agent::start(Parts {
         server,

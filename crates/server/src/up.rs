@@ -235,6 +235,7 @@ pub async fn run(o: &Options) -> Result<(), String> {
         admin_password: Secret::new(password.clone()),
         drivers: BTreeMap::new(),
         simulated: false,
+        link: None,
         probe: None,
     })
     .await

@@ -74,13 +74,18 @@ pub fn any_lapsed(tx: &mut Tx, expired_before: Timestamp) -> Result<bool> {
     Ok(tx.query_one(&sql, params![expired_before])?.is_some())
 }
 
-/// Extends every lease that `owner` holds; the flows it still owns. One that it runs and that is not among
-/// them was taken over, and must be let go.
-pub fn renew(tx: &mut Tx, owner: &str, until: Timestamp) -> Result<Vec<Uuid>> {
-    let sql = format!("UPDATE flows SET lease_until = $2 WHERE {UNFINISHED} AND owner = $1 RETURNING id");
-    let mut ids: Vec<Uuid> = tx.records("flows", &sql, params![owner, until], |row| row.get("id"))?;
-    ids.sort_unstable();
-    Ok(ids)
+/// Extends the leases of those of `running` that `owner` still holds, and says which they are. One that is not among
+/// them was taken over, and must be let go. What it owns and does not run is not extended: it waits to be taken up.
+pub fn renew(tx: &mut Tx, owner: &str, running: &[Uuid], until: Timestamp) -> Result<Vec<Uuid>> {
+    let sql = format!("UPDATE flows SET lease_until = $3 WHERE id = $2 AND owner = $1 AND {UNFINISHED}");
+    let mut kept = Vec::new();
+    for id in running {
+        if tx.execute(&sql, params![owner, *id, until])? == 1 {
+            kept.push(*id);
+        }
+    }
+    kept.sort_unstable();
+    Ok(kept)
 }
 
 /// Whether some unfinished flow has another owner than `owner`: spares a write where there is none.

@@ -25,6 +25,18 @@ impl Conductor {
         }
     }
 
+    /// Waits until `host` has said something since the start, at most half a lease.
+    pub(crate) async fn hear(&self, host: Option<&str>) {
+        let Some(host) = host else { return };
+        let until = self.env.clock.steady().plus(self.options.lease / 2);
+        let silent = || self.hosts.get(host).is_some_and(|h| h.down_reason.as_deref() == Some(crate::hosts::SILENT));
+        while silent() && self.env.clock.steady() < until {
+            if !self.rest(std::time::Duration::from_millis(50)).await {
+                return;
+            }
+        }
+    }
+
     /// Waits until every configured host has said something, at most a few seconds.
     async fn hosts_settle(&self) {
         for _ in 0..100 {

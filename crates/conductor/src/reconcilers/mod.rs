@@ -14,7 +14,7 @@ impl Conductor {
     /// Gives the conductor a host: its calls and its reports. Work on it begins when it registers.
     pub fn attach(&self, client: ComputeClient, mut reports: Reports) {
         let name = client.host().to_owned();
-        self.hosts.attach(client, self.env.now());
+        let attached = self.hosts.attach(client, self.env.now());
         let me = self.clone();
         self.running.spawn(async move {
             loop {
@@ -23,6 +23,10 @@ impl Conductor {
                     () = me.stop.cancelled() => break,
                     r = reports.recv() => r,
                 };
+                if me.hosts.get(&name).is_none_or(|h| h.attached != attached) {
+                    // It is attached anew; this was the earlier connection.
+                    break;
+                }
                 match report {
                     Some(HostReport::Up(registration)) => me.host_up(&name, *registration).await,
                     Some(HostReport::Down { reason }) => me.host_down(&name, &reason),

@@ -80,7 +80,7 @@ async fn leases_are_renewed_in_bulk_and_lapsed_ones_taken_over() {
         let mut done = flow(4, 7, "dead");
         done.state = FlowState::Done;
         put(store, vec![flow(1, 7, "me"), flow(2, 7, "dead"), flow(3, 7, "dead"), done]).await;
-        let mine = store.write(|tx| flows::renew(tx, "me", Timestamp(500))).await.unwrap();
+        let mine = store.write(|tx| flows::renew(tx, "me", &[id(1), id(2), id(4)], Timestamp(500))).await.unwrap();
         assert_eq!(mine, [id(1)], "{name}");
         assert!(!store.read(|tx| flows::any_lapsed(tx, Timestamp(100))).await.unwrap(), "{name}: not over yet");
         assert!(store.read(|tx| flows::any_lapsed(tx, Timestamp(101))).await.unwrap());
