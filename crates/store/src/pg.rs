@@ -8,14 +8,17 @@ use crate::store::{Counters, Job, spawn};
 use crate::tx::{Engine, Failure};
 use crate::{Error, Result, Row, Tx, Value, migrations};
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls, SimpleQueryMessage, Statement};
+use postgres::{Client, SimpleQueryMessage, Statement};
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+mod tls;
 mod wire;
+
+use tls::Target;
 
 /// How often a unit that lost a race is run.
 const RACES: u32 = 10;
@@ -31,7 +34,7 @@ const SESSION: &str = "SET lock_timeout = '10s'; SET application_name = 'kilonov
 
 /// A session.
 pub(crate) struct Pg {
-    config: Config,
+    target: Target,
     client: Option<Client>,
     statements: HashMap<String, Statement>,
 }
@@ -45,11 +48,8 @@ pub(crate) fn start(
     queue: Receiver<Job>,
     counters: &Arc<Counters>,
 ) -> Result<Vec<JoinHandle<()>>> {
-    // The parser's error could quote the URL, which has the password in it.
-    let mut config: Config =
-        url.parse().map_err(|_| Error::Unavailable("the PostgreSQL URL cannot be read".into()))?;
-    config.connect_timeout(Duration::from_secs(5));
-    let first = config.clone();
+    let target = Target::read(url)?;
+    let first = target.clone();
     // The client runs a small runtime inside, which must not be entered from an async thread.
     let opened = spawn_with("store-migrate", move || {
         let mut tx = Tx::new(Engine::Pg(Pg::new(first)));
@@ -60,7 +60,7 @@ pub(crate) fn start(
     let queue = Arc::new(Mutex::new(queue));
     (0..connections)
         .map(|index| {
-            let pg = Pg::new(config.clone());
+            let pg = Pg::new(target.clone());
             let (queue, counters) = (queue.clone(), counters.clone());
             spawn("store-postgres", move || work_loop(pg, index, &queue, &counters))
         })
@@ -84,8 +84,8 @@ fn warn_if_not_durable(tx: &mut Tx) -> Result<()> {
 }
 
 impl Pg {
-    fn new(config: Config) -> Box<Pg> {
-        Box::new(Pg { config, client: None, statements: HashMap::new() })
+    fn new(target: Target) -> Box<Pg> {
+        Box::new(Pg { target, client: None, statements: HashMap::new() })
     }
 
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value]) -> Done<u64> {
@@ -128,7 +128,7 @@ impl Pg {
     /// The session, made if there is none.
     fn client(&mut self) -> Done<&mut Client> {
         if self.client.is_none() {
-            let made = self.config.connect(NoTls).and_then(|mut client| {
+            let made = self.target.connect().and_then(|mut client| {
                 client.batch_execute(SESSION)?;
                 Ok(client)
             });

@@ -224,9 +224,9 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
 fn make_file(path: &Path) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |e: std::io::Error| Error::Unavailable(format!("cannot open the database file: {e}"));
-    let fresh = !path.exists();
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
-    if fresh && let Some(dir) = path.parent() {
+    // Every time: a process that was killed here may have made the file without its name being on the disk.
+    if let Some(dir) = path.parent() {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     }

@@ -97,6 +97,16 @@ impl Drop for Schema {
     }
 }
 
+/// Runs `work` and tells, for each of its statements, its text and how the engine goes about it. PostgreSQL is asked
+/// to read a whole table only where it cannot do otherwise, for a test's tables are too small to say what it would
+/// do with large ones.
+pub fn plans(tx: &mut Tx, work: impl FnOnce(&mut Tx) -> Result<()>) -> Result<Vec<(String, String)>> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.query("SELECT set_config('enable_seqscan', 'off', true)", &[])?;
+    }
+    tx.planned(work)
+}
+
 /// The schema as text: what the migrations made of an empty database, in an order of its own. The same
 /// schema gives the same text whatever its migrations were.
 pub async fn dump_schema(store: &Store) -> Result<String> {

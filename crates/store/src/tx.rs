@@ -37,13 +37,15 @@ pub struct Tx {
     changed: bool,
     writing: bool,
     depth: u32,
+    /// What the engine means to do for each statement, noted for tests that ask for it.
+    plans: Option<Vec<(String, String)>>,
     /// Damaged rows that were told already.
     pub(crate) told: std::collections::BTreeSet<(&'static str, String)>,
 }
 
 impl Tx {
     pub(crate) fn new(engine: Engine) -> Tx {
-        Tx { engine, failed: None, changed: false, writing: false, depth: 0, told: std::collections::BTreeSet::new() }
+        Tx { engine, failed: None, changed: false, writing: false, depth: 0, plans: None, told: std::collections::BTreeSet::new() }
     }
     pub(crate) fn start_unit(&mut self) {
         self.failed = None;
@@ -88,6 +90,7 @@ impl Tx {
     /// Runs a statement; how many rows it inserted, changed (matched) or deleted.
     pub fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         self.ready()?;
+        self.note_plan(sql, params)?;
         let done = match &mut self.engine {
             Engine::Lite(lite) => lite.execute(sql, params),
             Engine::Pg(pg) => pg.execute(sql, params),
@@ -99,6 +102,7 @@ impl Tx {
     /// All rows of a query (or of a statement with RETURNING).
     pub fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         self.ready()?;
+        self.note_plan(sql, params)?;
         let done = match &mut self.engine {
             Engine::Lite(lite) => lite.query(sql, params),
             Engine::Pg(pg) => pg.query(sql, params),
@@ -139,6 +143,25 @@ impl Tx {
         result
     }
 
+    /// Runs `work` and tells, for each of its statements, how the engine goes about it.
+    pub(crate) fn planned(&mut self, work: impl FnOnce(&mut Tx) -> Result<()>) -> Result<Vec<(String, String)>> {
+        self.plans = Some(Vec::new());
+        let done = work(self);
+        let plans = self.plans.take().unwrap_or_default();
+        done.map(|()| plans)
+    }
+    fn note_plan(&mut self, sql: &str, params: &[Value]) -> Result<()> {
+        let Some(mut plans) = self.plans.take() else { return Ok(()) };
+        let (explain, column) = match self.dialect() {
+            Dialect::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
+            Dialect::Postgres => ("EXPLAIN", "QUERY PLAN"),
+        };
+        let rows = self.query(&format!("{explain} {sql}"), params)?;
+        let lines = rows.iter().map(|row| row.get::<String>(column)).collect::<Result<Vec<_>>>()?;
+        plans.push((sql.to_owned(), lines.join("\n")));
+        self.plans = Some(plans);
+        Ok(())
+    }
     /// Statements without parameters or answer: the engine's own (BEGIN, SAVEPOINT) and migrations.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
         let done = match &mut self.engine {

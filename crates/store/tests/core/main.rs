@@ -4,5 +4,6 @@
 mod flows;
 mod make;
 mod operator;
+mod plans;
 mod quotas;
 mod servers;
