@@ -278,6 +278,9 @@ impl Room {
     }
 
     fn looked(&mut self, look: Result<Look>) {
+        if self.lossy {
+            self.outbox.forget();
+        }
         match look {
             Ok(look) => {
                 let was_up = std::mem::replace(&mut self.up, true);

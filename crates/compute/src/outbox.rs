@@ -33,6 +33,11 @@ impl Outbox {
         }
     }
 
+    /// What was reported may have been lost: the next report is news, whatever it is.
+    pub(crate) fn forget(&mut self) {
+        self.last = None;
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -171,6 +171,10 @@ impl Conductor {
                 // The check before was a courtesy; this one decides, in the unit that changes the state.
                 let begun = store::servers::begin_action(tx, id, action, stored.id, admin, now)?;
                 if let Some((_, flow)) = begun.preempted {
+                    // The image that it was to fill goes with it; its bytes follow.
+                    if let Some(image) = crate::finish::flow_image(&store::flows::get(tx, flow)?) {
+                        store::image::remove(tx, image, now)?;
+                    }
                     store::flows::supersede(tx, flow, now)?;
                 }
                 let mut server = begun.server;

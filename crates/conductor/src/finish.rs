@@ -212,6 +212,6 @@ pub(crate) fn writer(flow: uuid::Uuid) -> String {
 }
 
 /// The image that the flow fills, from its stored arguments.
-fn flow_image(row: &FlowRow) -> Option<uuid::Uuid> {
+pub(crate) fn flow_image(row: &FlowRow) -> Option<uuid::Uuid> {
     row.input.get("image").and_then(|v| serde_json::from_value(v.clone()).ok()).flatten()
 }

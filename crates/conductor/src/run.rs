@@ -89,6 +89,11 @@ impl Conductor {
             if cancel.is_cancelled() {
                 // Another flow owns the server now, and its host removes what this one left.
                 tracing::debug!(flow = %row.id, server = %server.id, "superseded");
+                if let Some(image) = crate::finish::flow_image(&row)
+                    && let Err(error) = self.images.settle(image).await
+                {
+                    tracing::warn!(%image, %error, "an abandoned snapshot's bytes stay until the next start");
+                }
                 return;
             }
             if let Err(error) = self.unwind(&mut engine).await {

@@ -122,6 +122,11 @@ impl Oracle {
         self.servers.iter().filter(|(_, s)| s.owner == owner && s.deleted != Known::Yes).map(|(id, _)| id.clone()).collect()
     }
 
+    /// Servers whose delete was acknowledged.
+    pub fn deleted(&self) -> Vec<(usize, String)> {
+        self.servers.iter().filter(|(_, s)| s.deleted == Known::Yes).map(|(id, s)| (s.owner, id.clone())).collect()
+    }
+
     /// What a project's list lacks or should not have, and servers whose state is not what was acknowledged.
     pub fn judge(&self, owner: usize, list: &[Value]) -> Vec<String> {
         let mut out = Vec::new();
@@ -129,6 +134,8 @@ impl Oracle {
         let shown: BTreeMap<String, &Value> = list.iter().map(|v| (word(v, "id"), v)).collect();
         for (id, ours) in self.servers.iter().filter(|(_, s)| s.owner == owner) {
             match (ours.deleted, shown.get(id)) {
+                // A delete that the host refused ends as the original's does: in ERROR, to be asked for again.
+                (Known::Yes, Some(v)) if !self.strict && word(v, "status") == "ERROR" => {}
                 (Known::Yes, Some(v)) => out.push(format!("{id}: its delete was acknowledged and it is {}", word(v, "status"))),
                 (Known::No, None) => out.push(format!("{id}: its create was acknowledged and it is not there")),
                 (_, Some(v)) => ours.judge(id, v, &mut out),

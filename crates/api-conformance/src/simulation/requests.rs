@@ -99,6 +99,7 @@ impl Request {
         asking.answered = true;
         assert!(answer.status < 500 || answer.status == 503, "{}: {} {}", answer.asked, answer.status, answer.text());
         let accepted = matches!(answer.status, 200..=204);
+        tracing::info!(asked = ?asking.asked, status = answer.status, "answered");
         assert!(
             !accepted || asking.asked != Asked::Nothing || reads,
             "{}: a bad request was answered with {}", answer.asked, answer.status

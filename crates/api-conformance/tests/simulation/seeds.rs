@@ -34,6 +34,10 @@ fn told(panic: &(dyn std::any::Any + Send)) -> String {
 #[test]
 fn a_span_of_seeds() {
     let (first, count) = span();
+    if let Ok(filter) = std::env::var("KILONOVA_LOG") {
+        // For the look at one seed.
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(std::io::stderr).init();
+    }
     let (next, stop) = (AtomicU64::new(first), AtomicBool::new(false));
     let (sum, failures) = (Mutex::new(Report::default()), Mutex::new(Vec::new()));
     let ground = Arc::new(Ground::make());

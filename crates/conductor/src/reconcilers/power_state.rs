@@ -15,8 +15,8 @@ enum Mend {
     Leave,
     /// Write the power state down.
     Note,
-    /// The server is off now.
-    Stopped,
+    /// The server is in this state now.
+    Follow(VmState),
     /// The guest runs though it shall not: stop it.
     Stop,
 }
@@ -25,10 +25,13 @@ enum Mend {
 fn mend(vm_state: VmState, recorded: PowerState, seen: PowerState) -> Mend {
     use PowerState::{Crashed, NoState, Paused, Running, Shutdown, Suspended};
     match (vm_state, seen) {
-        (VmState::Active, Shutdown | Crashed | NoState) => Mend::Stopped,
+        (VmState::Active | VmState::Paused, Shutdown | Crashed | NoState) => Mend::Follow(VmState::Stopped),
         (VmState::Suspended, Shutdown) => Mend::Leave,
         (VmState::Stopped, Running | Paused | Suspended) => Mend::Stop,
-        (VmState::Paused, Shutdown | Crashed | NoState) => Mend::Stopped,
+        // The original leaves these as they are; then no action fits both the record and the guest.
+        (VmState::Active, Paused) => Mend::Follow(VmState::Paused),
+        (VmState::Active, Suspended) => Mend::Follow(VmState::Suspended),
+        (VmState::Paused | VmState::Suspended, Running) => Mend::Follow(VmState::Active),
         (VmState::Building | VmState::Deleted | VmState::SoftDeleted, _) => Mend::Leave,
         _ if recorded != seen => Mend::Note,
         _ => Mend::Leave,
@@ -87,7 +90,7 @@ impl Conductor {
         let what = mend(server.vm_state, server.power_state, seen);
         match what {
             Mend::Leave => {}
-            Mend::Note | Mend::Stopped => {
+            Mend::Note | Mend::Follow(_) => {
                 let expected = (server.vm_state, server.power_state, server.updated_at);
                 let outcome = self
                     .store
@@ -97,8 +100,8 @@ impl Conductor {
                             return Ok(false);
                         }
                         s.power_state = seen;
-                        if what == Mend::Stopped {
-                            s.vm_state = VmState::Stopped;
+                        if let Mend::Follow(state) = what {
+                            s.vm_state = state;
                         }
                         s.updated_at = now;
                         store::servers::update(tx, &s, None)?;
@@ -106,8 +109,11 @@ impl Conductor {
                     })
                     .await;
                 match outcome {
-                    Ok(true) if what == Mend::Stopped => tracing::info!(server = %id, host, "the guest stopped by itself"),
-                    Ok(true) => {}
+                    Ok(true) => {
+                        if let Mend::Follow(state) = what {
+                            tracing::info!(server = %id, host, state = state.as_str(), "the guest changed by itself");
+                        }
+                    }
                     Ok(false) => return false,
                     Err(error) => tracing::error!(server = %id, %error, "the power state cannot be stored"),
                 }
@@ -142,7 +148,9 @@ mod tests {
 
     #[test]
     fn the_record_follows_the_guest_but_never_starts_one() {
-        assert_eq!(mend(VmState::Active, PowerState::Running, PowerState::Shutdown), Mend::Stopped);
+        assert_eq!(mend(VmState::Active, PowerState::Running, PowerState::Shutdown), Mend::Follow(VmState::Stopped));
+        assert_eq!(mend(VmState::Active, PowerState::Running, PowerState::Paused), Mend::Follow(VmState::Paused));
+        assert_eq!(mend(VmState::Paused, PowerState::Paused, PowerState::Running), Mend::Follow(VmState::Active));
         assert_eq!(mend(VmState::Stopped, PowerState::Shutdown, PowerState::Running), Mend::Stop);
         assert_eq!(mend(VmState::Active, PowerState::Running, PowerState::Running), Mend::Leave);
         assert_eq!(mend(VmState::Building, PowerState::NoState, PowerState::Running), Mend::Leave);
