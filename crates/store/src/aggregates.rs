@@ -1,6 +1,7 @@
 //! Host aggregates: few, read whole. Never checks that a host exists or that zones do not overlap.
 
 use crate::damage::{time, whole, word};
+use crate::changes::Topic;
 use crate::{Error, Result, Row, Tx, Value, counters, params};
 use driver_api::Timestamp;
 use model::aggregate::Aggregate;
@@ -24,6 +25,7 @@ pub fn insert(tx: &mut Tx, aggregate: &Aggregate) -> Result<Aggregate> {
             stored.updated_at
         ],
     )?;
+    tx.note(Topic::Aggregates, stored.id);
     Ok(stored)
 }
 
@@ -56,12 +58,14 @@ pub fn change(
         "UPDATE aggregates SET name = $2, hosts = $3, metadata = $4, updated_at = $5 WHERE id = $1",
         params![id, &aggregate.name, Value::json(&aggregate.hosts)?, Value::json(&aggregate.metadata)?, now],
     )?;
+    tx.note(Topic::Aggregates, id);
     Ok(aggregate)
 }
 
 /// Removes an aggregate that has no hosts; conflict if it has some.
 pub fn delete(tx: &mut Tx, id: i64) -> Result<()> {
     if tx.execute("DELETE FROM aggregates WHERE id = $1 AND hosts = '[]'", params![id])? == 1 {
+        tx.note(Topic::Aggregates, id);
         return Ok(());
     }
     get(tx, id)?;

@@ -28,7 +28,9 @@ struct Table {
 const TABLES: &[Table] = &[
     Table { name: "aggregates", key: &["id"], check: aggregates::check },
     Table { name: "allocations", key: &["consumer", "provider", "class"], check: placement::allocations::check },
+    Table { name: "changes", key: &["seq"], check: |r| word(r, &["topic"]).and_then(|()| time(r, "created_at")) },
     Table { name: "consumers", key: &["id"], check: |r| placement::allocations::read_consumer(r).map(drop) },
+    Table { name: "controllers", key: &["name"], check: |r| word(r, &["name", "owner"]).and_then(|()| time(r, "created_at")) },
     Table { name: "counters", key: &["name"], check: |r| whole(r, &["value"]) },
     Table { name: "custom_classes", key: &["name"], check: placement::names::check },
     Table { name: "custom_traits", key: &["name"], check: placement::names::check },

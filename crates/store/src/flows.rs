@@ -128,6 +128,29 @@ pub fn take_over(
     Ok(flows)
 }
 
+/// Takes over the flows of earlier lives of a controller, whose owners are `prefix` and something, and not `owner`:
+/// whatever their leases say, nobody runs them.
+pub fn take_from_lives(tx: &mut Tx, prefix: &str, owner: &str, until: Timestamp, limit: u32) -> Result<Vec<FlowRow>> {
+    let sql = format!(
+        "UPDATE flows SET owner = $1, lease_until = $2 WHERE {UNFINISHED} AND owner <> $1 AND id IN \
+         (SELECT id FROM flows WHERE {UNFINISHED} AND owner <> $1 AND substr(owner, 1, length($3)) = $3 \
+         ORDER BY lease_until, id LIMIT $4) RETURNING {COLUMNS}"
+    );
+    let rows = tx.query(&sql, params![owner, until, prefix, limit])?;
+    let mut flows: Vec<FlowRow> = tx.readable("flows", &rows, read)?;
+    flows.sort_by_key(|flow| (flow.created_at, flow.id));
+    Ok(flows)
+}
+
+/// Gives an unfinished flow of `from` to another controller, which learns of it by the log; conflict if it is finished
+/// or has another owner.
+pub fn hand_over(tx: &mut Tx, id: Uuid, from: &str, to: &str, until: Timestamp) -> Result<()> {
+    let sql = format!("UPDATE flows SET owner = $3, lease_until = $4 WHERE id = $1 AND owner = $2 AND {UNFINISHED}");
+    let rows = tx.execute(&sql, params![id, from, to, until])?;
+    tx.note(crate::changes::Topic::Flow, id);
+    owned(rows, id)
+}
+
 /// What an owner writes about its flow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {

@@ -20,7 +20,11 @@ pub fn revision(tx: &mut Tx) -> Result<u64> {
 /// Raises the revision if it still is `expected`; false if somebody else changed the directory.
 pub fn advance(tx: &mut Tx, expected: u64) -> Result<bool> {
     let sql = "UPDATE identity_revision SET revision = revision + 1 WHERE id = 1 AND revision = $1";
-    Ok(tx.execute(sql, params![expected])? == 1)
+    let advanced = tx.execute(sql, params![expected])? == 1;
+    if advanced {
+        tx.note(crate::changes::Topic::Identity, "");
+    }
+    Ok(advanced)
 }
 
 /// All that is stored, as the changes that lead to it. A damaged row is left out; a damaged revocation stays in force.

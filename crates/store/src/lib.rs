@@ -14,6 +14,8 @@
 //! randomness, and nothing above it sees a database library.
 
 pub mod aggregates;
+pub mod changes;
+pub mod controllers;
 pub mod counters;
 pub mod damage;
 mod door;

@@ -32,6 +32,7 @@ static MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_network"),
     migration!(5, "0005_placement"),
     migration!(6, "0006_server_groups"),
+    migration!(7, "0007_controllers"),
 ];
 
 /// Any number does, as long as all our processes use the same: two that start at once take turns.

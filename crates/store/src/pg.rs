@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub(crate) mod news;
 mod tls;
 mod wire;
 
@@ -196,6 +197,9 @@ fn work_loop(pg: Box<Pg>, index: usize, queue: &Mutex<Receiver<Job>>, counters: 
         let (outcome, changed) = run(&mut tx, &mut job, index);
         if outcome.is_ok() && job.write {
             counters.flushed(changed.into());
+            if tx.logged() {
+                counters.poke();
+            }
         }
         job.unit.answer(outcome);
     }
@@ -249,7 +253,7 @@ fn once(tx: &mut Tx, job: &mut Job) -> Ended {
         (_, Some(Failure::Broken(why))) => Ended::Broken(why),
         (_, Some(Failure::Lost)) => rolled_back(tx, Ended::Lost),
         (Err(error), _) => rolled_back(tx, Ended::Done(Err(error))),
-        (Ok(()), _) => match tx.batch("COMMIT") {
+        (Ok(()), _) => match log_and_commit(tx, job.write) {
             Ok(()) => Ended::Done(Ok(())),
             Err(error) => match tx.failed() {
                 Some(Failure::Lost) => rolled_back(tx, Ended::Lost),
@@ -258,6 +262,14 @@ fn once(tx: &mut Tx, job: &mut Job) -> Ended {
             },
         },
     }
+}
+
+/// What the unit noted goes into the log of changes, as the last statement of the unit.
+fn log_and_commit(tx: &mut Tx, write: bool) -> Result<()> {
+    if write {
+        tx.write_noted()?;
+    }
+    tx.batch("COMMIT")
 }
 
 /// Opens the transaction; a writing one learns its id in the same round trip.

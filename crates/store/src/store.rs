@@ -6,9 +6,11 @@ use crate::unit::{self, Unit};
 use crate::{Error, Result, Tx, lite, migrations, pg};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use tokio::sync::watch;
 
 /// Where SQLite's statements run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +33,23 @@ pub(crate) struct Job {
 pub(crate) struct Counters {
     commits: AtomicU64,
     flushes: AtomicU64,
+    poke: OnceLock<SyncSender<()>>,
 }
 
 impl Counters {
+    /// Units that write into the log of changes are told to `poke` from now on.
+    pub(crate) fn poke_by(&self, poke: SyncSender<()>) {
+        if self.poke.set(poke).is_err() {
+            tracing::debug!("the log of changes has its teller already");
+        }
+    }
+    /// A unit wrote into the log of changes. One that waits already stands for all.
+    pub(crate) fn poke(&self) {
+        if let Some(poke) = self.poke.get() {
+            // Full: a poke waits. Disconnected: nobody tells any more, and the others look by themselves.
+            let _ = poke.try_send(());
+        }
+    }
     /// One flush made `units` durable that changed rows.
     pub(crate) fn flushed(&self, units: u64) {
         if units > 0 {
@@ -53,6 +69,9 @@ struct Inner {
     engine: Option<Engine>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     counters: Arc<Counters>,
+    /// Where PostgreSQL is, for who listens.
+    url: Option<String>,
+    ears: OnceLock<(watch::Receiver<u64>, Arc<AtomicBool>)>,
     /// Kept for its Drop: removes a private database after the threads have closed it.
     _private: Option<Private>,
 }
@@ -107,12 +126,33 @@ impl Store {
         let (jobs, queue) = channel();
         let threads = pg::start(url, connections.max(1), queue, &counters)?;
         let engine = Engine::Threads { writes: jobs.clone(), reads: jobs };
-        Ok(Store::assemble(engine, threads, counters, private))
+        Ok(Store::assemble(engine, threads, counters, private, Some(url.to_owned())))
     }
 
-    fn assemble(engine: Engine, threads: Vec<JoinHandle<()>>, counters: Arc<Counters>, private: Option<Private>) -> Store {
-        let inner = Inner { engine: Some(engine), threads: Mutex::new(threads), counters, _private: private };
+    fn assemble(
+        engine: Engine,
+        threads: Vec<JoinHandle<()>>,
+        counters: Arc<Counters>,
+        private: Option<Private>,
+        url: Option<String>,
+    ) -> Store {
+        let (threads, ears) = (Mutex::new(threads), OnceLock::new());
+        let inner = Inner { engine: Some(engine), threads, counters, url, ears, _private: private };
         Store { inner: Arc::new(inner), door: None }
+    }
+    /// Grows when the log of changes may have: a hint to look at [`crate::changes::since`] now. `None` where there is no
+    /// other controller (SQLite). From the first call on, this store's own units give others such hints.
+    /// # Errors
+    /// No threads.
+    pub fn listen(&self) -> Result<Option<watch::Receiver<u64>>> {
+        let Some(url) = &self.inner.url else { return Ok(None) };
+        if let Some((grown, _)) = self.inner.ears.get() {
+            return Ok(Some(grown.clone()));
+        }
+        let ears = pg::news::start(url, &self.inner.counters)?;
+        self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).extend(ears.threads);
+        let (grown, _) = self.inner.ears.get_or_init(|| (ears.grown, ears.stop));
+        Ok(Some(grown.clone()))
     }
 
     /// One durable unit: when this returns `Ok`, what `work` did is on the disk; when it returns `Err`,
@@ -130,12 +170,24 @@ impl Store {
         self.run(false, work).await
     }
     /// A database in memory with everything that is in this one, which must be inline.
+    pub(crate) fn damage(&self, sql: &str) -> Result<()> {
+        let Some(Engine::Inline(tx)) = &self.inner.engine else {
+            return Err(Error::Unavailable("only an inline database is damaged".into()));
+        };
+        let mut tx = tx.lock().unwrap_or_else(PoisonError::into_inner);
+        tx.start_unit();
+        tx.batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;")?;
+        let done = tx.batch(sql);
+        tx.start_unit();
+        tx.batch("PRAGMA ignore_check_constraints = OFF; PRAGMA foreign_keys = ON;")?;
+        done
+    }
     pub(crate) fn copy(&self) -> Result<Store> {
         let Some(Engine::Inline(tx)) = &self.inner.engine else {
             return Err(Error::Unavailable("only an inline database is copied".into()));
         };
         let copy = lite::copy(&tx.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(copy))), Vec::new(), Arc::default(), None))
+        Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(copy))), Vec::new(), Arc::default(), None, None))
     }
     /// Units so far that were committed and changed rows.
     pub fn commits(&self) -> u64 {
@@ -172,6 +224,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Without senders the threads end after what is queued; the files are closed when this returns.
         self.engine = None;
+        if let Some((_, stop)) = self.ears.get() {
+            stop.store(true, Relaxed);
+        }
         let own = std::thread::current().id();
         for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             if thread.thread().id() != own && thread.join().is_err() {
@@ -189,7 +244,7 @@ fn lite_store(path: &Path, mode: SqliteMode, durable: bool, private: Option<Priv
     migrations::run(&mut writer)?;
     let counters = Arc::new(Counters::default());
     if mode == SqliteMode::Inline {
-        return Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(writer))), Vec::new(), counters, private));
+        return Ok(Store::assemble(Engine::Inline(Box::new(Mutex::new(writer))), Vec::new(), counters, private, None));
     }
     let (writes, write_queue) = channel();
     let (reads, read_queue) = channel();
@@ -197,7 +252,7 @@ fn lite_store(path: &Path, mode: SqliteMode, durable: bool, private: Option<Priv
     let counter = counters.clone();
     threads.push(spawn("store-writer", move || lite::write_loop(writer, &write_queue, &counter))?);
     threads.extend(readers(path.to_owned(), durable, read_queue)?);
-    Ok(Store::assemble(Engine::Threads { writes, reads }, threads, counters, private))
+    Ok(Store::assemble(Engine::Threads { writes, reads }, threads, counters, private, None))
 }
 
 fn readers(path: PathBuf, durable: bool, queue: Receiver<Job>) -> Result<Vec<JoinHandle<()>>> {

@@ -1,6 +1,7 @@
 //! The inside of a unit: statements, and nothing else. Beginning and ending the transaction belongs to the
 //! engine's thread, so no caller can forget it.
 
+use crate::changes::{self, News, Topic};
 use crate::lite::Lite;
 use crate::pg::Pg;
 use crate::{Error, Result, Row, Value};
@@ -37,6 +38,9 @@ pub struct Tx {
     changed: bool,
     writing: bool,
     depth: u32,
+    /// For the log of changes.
+    noted: News,
+    logged: bool,
     /// What the engine means to do for each statement, noted for tests that ask for it.
     plans: Option<Vec<(String, String)>>,
     /// Damaged rows that were told already.
@@ -45,12 +49,43 @@ pub struct Tx {
 
 impl Tx {
     pub(crate) fn new(engine: Engine) -> Tx {
-        Tx { engine, failed: None, changed: false, writing: false, depth: 0, plans: None, told: std::collections::BTreeSet::new() }
+        Tx {
+            engine,
+            failed: None,
+            changed: false,
+            writing: false,
+            depth: 0,
+            noted: News::new(),
+            logged: false,
+            plans: None,
+            told: std::collections::BTreeSet::new(),
+        }
     }
     pub(crate) fn start_unit(&mut self) {
         self.failed = None;
         self.changed = false;
         self.depth = 0;
+        self.noted.clear();
+        self.logged = false;
+    }
+    /// Says to the other controllers that this unit changed something; nothing where there are none (SQLite).
+    pub fn note(&mut self, topic: Topic, key: impl std::fmt::Display) {
+        if self.dialect() == Dialect::Postgres {
+            self.noted.insert((topic, key.to_string()));
+        }
+    }
+    /// Writes what was noted into the log.
+    pub(crate) fn write_noted(&mut self) -> Result<()> {
+        if self.noted.is_empty() {
+            return Ok(());
+        }
+        let noted = std::mem::take(&mut self.noted);
+        self.logged = true;
+        changes::write(self, &noted)
+    }
+    /// Whether the unit wrote into the log.
+    pub(crate) fn logged(&self) -> bool {
+        self.logged
     }
     /// Whether the unit changed rows.
     pub(crate) fn changed(&self) -> bool {
@@ -95,7 +130,7 @@ impl Tx {
             Engine::Lite(lite) => lite.execute(sql, params),
             Engine::Pg(pg) => pg.execute(sql, params),
         };
-        let rows = self.note(done)?;
+        let rows = self.seen(done)?;
         self.changed |= rows > 0;
         Ok(rows)
     }
@@ -107,7 +142,7 @@ impl Tx {
             Engine::Lite(lite) => lite.query(sql, params),
             Engine::Pg(pg) => pg.query(sql, params),
         };
-        let rows = self.note(done)?;
+        let rows = self.seen(done)?;
         self.changed |= !rows.is_empty() && writes(sql);
         Ok(rows)
     }
@@ -168,12 +203,12 @@ impl Tx {
             Engine::Lite(lite) => lite.batch(sql),
             Engine::Pg(pg) => pg.batch(sql),
         };
-        self.note(done)
+        self.seen(done)
     }
     fn ready(&self) -> Result<()> {
         self.failure().map_or(Ok(()), Err)
     }
-    fn note<T>(&mut self, done: std::result::Result<T, (Failure, Error)>) -> Result<T> {
+    fn seen<T>(&mut self, done: std::result::Result<T, (Failure, Error)>) -> Result<T> {
         done.map_err(|(failure, error)| {
             self.failed = Some(failure);
             error

@@ -1,5 +1,6 @@
 //! Inventories. `used` moves only by [`take`] and [`give`].
 
+use crate::changes::Topic;
 use crate::{Result, Row, Tx, params};
 use model::placement::Inventory;
 use uuid::Uuid;
@@ -66,6 +67,7 @@ pub fn put(tx: &mut Tx, provider: Uuid, i: &Inventory) -> Result<()> {
             i.capacity()
         ],
     )?;
+    tx.note(Topic::Provider, provider);
     Ok(())
 }
 
@@ -75,6 +77,7 @@ pub fn remove_unused(tx: &mut Tx, provider: Uuid, class: &str) -> Result<bool> {
         "DELETE FROM inventories WHERE provider = $1 AND class = $2 AND used = 0",
         params![provider, class],
     )?;
+    tx.note(Topic::Provider, provider);
     Ok(n == 1)
 }
 
@@ -84,6 +87,9 @@ pub fn take(tx: &mut Tx, provider: Uuid, class: &str, amount: i64) -> Result<boo
         "UPDATE inventories SET used = used + $3 WHERE provider = $1 AND class = $2 AND used + $3 <= capacity",
         params![provider, class, amount],
     )?;
+    if n == 1 {
+        tx.note(Topic::Provider, provider);
+    }
     Ok(n == 1)
 }
 
@@ -93,10 +99,24 @@ pub fn give(tx: &mut Tx, provider: Uuid, class: &str, amount: i64) -> Result<()>
         "UPDATE inventories SET used = used - $3 WHERE provider = $1 AND class = $2",
         params![provider, class, amount],
     )?;
+    tx.note(Topic::Provider, provider);
     Ok(())
 }
 
 /// Is any inventory of this class anywhere?
 pub fn class_in_use(tx: &mut Tx, class: &str) -> Result<bool> {
     Ok(!tx.query("SELECT provider FROM inventories WHERE class = $1 LIMIT 1", params![class])?.is_empty())
+}
+
+/// Makes what is counted as used what is allocated; the new count, if it was another. For repairs.
+pub fn recount(tx: &mut Tx, provider: Uuid, class: &str) -> Result<Option<i64>> {
+    let row = tx.query_one(
+        "UPDATE inventories SET used = (SELECT CAST(COALESCE(SUM(a.used), 0) AS BIGINT) FROM allocations a \
+         WHERE a.provider = $1 AND a.class = $2) WHERE provider = $1 AND class = $2 \
+         AND used <> (SELECT CAST(COALESCE(SUM(a.used), 0) AS BIGINT) FROM allocations a \
+         WHERE a.provider = $1 AND a.class = $2) RETURNING used",
+        params![provider, class],
+    )?;
+    tx.note(Topic::Provider, provider);
+    row.map(|r| r.get("used")).transpose()
 }

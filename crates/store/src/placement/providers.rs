@@ -1,5 +1,6 @@
 //! Resource providers and the aggregates they are in.
 
+use crate::changes::Topic;
 use crate::{Error, Result, Row, Tx, params};
 use driver_api::Timestamp;
 use model::placement::Provider;
@@ -32,6 +33,7 @@ pub(crate) fn check(row: &Row) -> Result<()> {
 
 /// Adds a provider; false if its id or its name is taken.
 pub fn insert(tx: &mut Tx, p: &Provider) -> Result<bool> {
+    tx.note(Topic::Provider, p.id);
     let n = tx.execute(
         "INSERT INTO resource_providers (id, name, generation, parent, root, host, node, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
@@ -80,6 +82,7 @@ pub fn update(tx: &mut Tx, p: &Provider) -> Result<bool> {
          WHERE id = $1",
         params![p.id, &p.name, p.parent, p.root, &p.host, &p.node, p.updated_at],
     )?;
+    tx.note(Topic::Provider, p.id);
     if n == 0 { Err(Error::not_found("resource provider", p.id)) } else { Ok(true) }
 }
 
@@ -88,6 +91,7 @@ pub fn move_tree(tx: &mut Tx, id: Uuid, root: Uuid) -> Result<()> {
     let mut todo = vec![id];
     while let Some(next) = todo.pop() {
         tx.execute("UPDATE resource_providers SET root = $2 WHERE id = $1", params![next, root])?;
+        tx.note(Topic::Provider, next);
         todo.extend(children(tx, next)?.into_iter().map(|c| c.id));
     }
     Ok(())
@@ -99,6 +103,7 @@ pub fn bump(tx: &mut Tx, id: Uuid, seen: i64, now: Timestamp) -> Result<bool> {
         "UPDATE resource_providers SET generation = generation + 1, updated_at = $3 WHERE id = $1 AND generation = $2",
         params![id, seen, now],
     )?;
+    tx.note(Topic::Provider, id);
     Ok(n == 1)
 }
 
@@ -108,11 +113,13 @@ pub fn bump_any(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<()> {
         "UPDATE resource_providers SET generation = generation + 1, updated_at = $2 WHERE id = $1",
         params![id, now],
     )?;
+    tx.note(Topic::Provider, id);
     Ok(())
 }
 
 /// Removes a provider with inventories, traits and aggregates; allocations and children must be gone.
 pub fn delete(tx: &mut Tx, id: Uuid) -> Result<bool> {
+    tx.note(Topic::Provider, id);
     Ok(tx.execute("DELETE FROM resource_providers WHERE id = $1", params![id])? == 1)
 }
 
@@ -131,6 +138,7 @@ pub fn all_aggregates(tx: &mut Tx) -> Result<Vec<(Uuid, Uuid)>> {
 /// Replaces the aggregates of a provider.
 pub fn set_aggregates(tx: &mut Tx, id: Uuid, aggregates: &[Uuid]) -> Result<()> {
     tx.execute("DELETE FROM provider_aggregates WHERE provider = $1", params![id])?;
+    tx.note(Topic::Provider, id);
     for a in aggregates {
         tx.execute(
             "INSERT INTO provider_aggregates (provider, aggregate) VALUES ($1, $2) ON CONFLICT DO NOTHING",

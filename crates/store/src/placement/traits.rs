@@ -1,5 +1,6 @@
 //! Traits of providers.
 
+use crate::changes::Topic;
 use crate::{Result, Row, Tx, params};
 use uuid::Uuid;
 
@@ -39,12 +40,14 @@ pub fn add(tx: &mut Tx, provider: Uuid, name: &str, reported: bool) -> Result<()
         "INSERT INTO provider_traits (provider, trait, reported) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         params![provider, name, reported],
     )?;
+    tx.note(Topic::Provider, provider);
     Ok(())
 }
 
 /// Removes one.
 pub fn remove(tx: &mut Tx, provider: Uuid, name: &str) -> Result<()> {
     tx.execute("DELETE FROM provider_traits WHERE provider = $1 AND trait = $2", params![provider, name])?;
+    tx.note(Topic::Provider, provider);
     Ok(())
 }
 
