@@ -6,8 +6,8 @@
 use crate::Error;
 use crate::options::Hashing;
 use crate::token::mac;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{PasswordHash, PasswordHasher, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use model::{Random, Secret, Timestamp};
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 /// Longest password (Keystone's `[identity] max_password_length`), bytes.
@@ -35,6 +36,8 @@ pub(crate) struct Passwords {
     /// Random for this process; what is remembered is of no use outside it.
     key: [u8; 32],
     right: Mutex<BTreeMap<[u8; 32], Timestamp>>,
+    /// The memory of hashes, used again: freed, it would stay with every thread that ever computed one.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
     nobody: String,
     /// Work is done on the calling thread.
     pub(crate) inline: bool,
@@ -60,6 +63,7 @@ impl Passwords {
             remember: Duration::from_secs(options.remember),
             key,
             right: Mutex::new(BTreeMap::new()),
+            memory: Arc::default(),
             nobody,
             inline: false,
         })
@@ -90,12 +94,15 @@ impl Passwords {
         }
         let known = stored.map(|s| self.key_of(s, password));
         let hash = stored.map_or_else(|| self.nobody.clone(), |s| s.reveal().clone());
-        let (argon, password) = (self.argon(), Secret::new(password.to_owned()));
+        let (memory, password) = (self.memory.clone(), Secret::new(password.to_owned()));
         let right = self
             .blocking(move || {
-                let hash = PasswordHash::new(&hash).map_err(|e| Error::Hashing(e.to_string()))?;
-                Ok(password.reveal().len() <= MAX_PASSWORD
-                    && argon.verify_password(password.reveal().as_bytes(), &hash).is_ok())
+                let pool = || memory.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut blocks = pool().pop().unwrap_or_default();
+                let right = verify(password.reveal().as_bytes(), &hash, &mut blocks);
+                // As many as there are places at most.
+                pool().push(blocks);
+                Ok(right? && password.reveal().len() <= MAX_PASSWORD)
             })
             .await?;
         let Some(known) = known else { return Ok(false) };
@@ -146,6 +153,25 @@ impl Passwords {
         });
         done.await.map_err(|e| Error::Hashing(e.to_string()))?
     }
+}
+
+/// Whether `password` is the one of `hash` (a PHC string), computed in `memory`.
+fn verify(password: &[u8], hash: &str, memory: &mut Vec<Block>) -> Result<bool, Error> {
+    fn wrong(e: impl std::fmt::Display) -> Error {
+        Error::Hashing(e.to_string())
+    }
+    let hash = PasswordHash::new(hash).map_err(wrong)?;
+    let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else { return Err(wrong("a hash without salt or output")) };
+    let algorithm = Algorithm::try_from(hash.algorithm).map_err(wrong)?;
+    let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from).map_err(wrong)?;
+    let params = Params::try_from(&hash).map_err(wrong)?;
+    let mut bytes = [0; 64];
+    let salt = salt.decode_b64(&mut bytes).map_err(wrong)?;
+    memory.resize(params.block_count(), Block::default());
+    let mut out = vec![0; expected.len()];
+    let argon = Argon2::new(algorithm, version, params);
+    argon.hash_password_into_with_memory(password, salt, &mut out, &mut *memory).map_err(wrong)?;
+    Ok(out.ct_eq(expected.as_bytes()).into())
 }
 
 /// A place in the queue, given back however the wait ends.

@@ -35,8 +35,10 @@ pub(crate) fn tell(s: &Served<'_>, password: &str, ready: Option<File>) -> Resul
     let text = serde_json::to_string(s.file).map_err(|e| e.to_string())?;
     let json = s.data.join("cloud.json");
     clouds_yaml::private(&json, &text).map_err(|e| format!("{}: {e}", json.display()))?;
-    for f in [s.data.to_path_buf(), json, s.data.join("admin-password")] {
-        s.owner.give(&f);
+    s.owner.give(s.data);
+    // What lies in it, and the directories of images and hosts, but no guest's disk: that is the hypervisor's.
+    for entry in std::fs::read_dir(s.data).into_iter().flatten().flatten() {
+        s.owner.give(&entry.path());
     }
     let out = Output::new(s.options.json);
     let entry = enter(s, password, &out);

@@ -284,6 +284,6 @@ fn router(
     ];
     services
         .into_iter()
-        .fold(Router::new(), |app, (prefix, service)| web::mount(app, prefix, service))
+        .fold(crate::root::router(), |app, (prefix, service)| web::mount(app, prefix, service))
         .layer(from_fn_with_state(auth, web::AuthState::run))
 }

@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// How the names of ephemeral directories begin; 32 hexadecimal digits follow.
+pub const EPHEMERAL: &str = "kilonova-";
+
 /// A data directory that this process owns.
 #[derive(Debug)]
 pub struct DataDir {
@@ -71,6 +74,28 @@ impl DataDir {
     }
 }
 
+/// Removes the ephemeral directories in `temporary` whose processes were killed before they could. Those that are
+/// locked are in use; those without cloud.json may just be in the making.
+pub fn sweep(temporary: &Path) {
+    let Ok(list) = std::fs::read_dir(temporary) else { return };
+    for path in list.flatten().map(|e| e.path()) {
+        let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix(EPHEMERAL)).unwrap_or_default();
+        let ours = name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        // No link, nobody else's.
+        let mine = std::fs::symlink_metadata(&path).is_ok_and(|m| {
+            use std::os::unix::fs::MetadataExt;
+            m.is_dir() && m.uid() == nix::unistd::geteuid().as_raw()
+        });
+        if !ours || !mine || !path.join("cloud.json").is_file() {
+            continue;
+        }
+        let lock = std::fs::OpenOptions::new().append(true).open(path.join("lock"));
+        if lock.is_ok_and(|l| l.try_lock().is_ok()) && std::fs::remove_dir_all(&path).is_ok() {
+            tracing::info!(path = %path.display(), "removed what an ephemeral cloud left that was killed");
+        }
+    }
+}
+
 impl Drop for DataDir {
     fn drop(&mut self) {
         if self.goes && let Err(error) = std::fs::remove_dir_all(&self.path) {
@@ -83,6 +108,28 @@ impl Drop for DataDir {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn only_what_the_dead_left_is_swept_away() {
+        let parent = tempfile::tempdir().unwrap();
+        let of = |n: usize| parent.path().join(format!("{EPHEMERAL}{n:032x}"));
+        let made = |path: &Path| {
+            let mut data = DataDir::open(path, true).unwrap();
+            data.keep();
+            std::fs::write(path.join("cloud.json"), "{}").unwrap();
+            data
+        };
+        let _alive = made(&of(1));
+        // Killed: the lock goes with the process, the directory does not.
+        for path in [of(2), parent.path().join("kilonova-mine")] {
+            let mut data = made(&path);
+            data.goes = false;
+        }
+        std::fs::create_dir(of(3)).unwrap();
+        sweep(parent.path());
+        assert_eq!([1, 2, 3].map(|n| of(n).exists()), [true, false, true]);
+        assert!(parent.path().join("kilonova-mine").exists());
+    }
 
     #[test]
     fn what_was_made_for_nothing_goes_and_what_was_there_stays() {

@@ -44,6 +44,10 @@ fn default_options(driver: &str) -> serde_json::Value {
 /// Everything. `config` is the file that `kilonova up` is meant to read.
 pub fn checks(data_dir: Option<&Path>, config: Option<&Path>) -> Vec<Check> {
     let mut out = Vec::new();
+    let dir = data_dir.map_or_else(cli::own_default, Path::to_path_buf);
+    // The one that `cargo xtask up` leaves beside its data.
+    let beside = dir.join("kilonova.toml");
+    let config = config.or_else(|| beside.is_file().then_some(beside.as_path()));
     let config = match config.map(|path| (path, crate::config::Config::read(path).and_then(|c| c.check_drivers().map(|()| c)))) {
         None => Config::default(),
         Some((path, Ok(c))) => {
@@ -77,7 +81,6 @@ pub fn checks(data_dir: Option<&Path>, config: Option<&Path>) -> Vec<Check> {
         });
     }
     out.push(kvm());
-    let dir = data_dir.map_or_else(cli::own_default, Path::to_path_buf);
     out.push(writable(&dir));
     out
 }

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod documents;
 pub mod listener;
 pub mod owner;
+mod root;
 mod seed;
 pub mod tls;
 pub mod up;

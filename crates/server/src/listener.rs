@@ -213,7 +213,6 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(head_time)
             .max_buf_size(MAX_HEAD)
-            .pipeline_flush(true)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);

@@ -5,7 +5,7 @@ use crate::announce::{self, Served};
 use crate::cloud::{Cloud, Ingredients, wires_ports};
 use crate::clouds_yaml;
 use crate::config::{ComputeHost, Config};
-use crate::datadir::DataDir;
+use crate::datadir::{self, DataDir};
 use crate::listener;
 use crate::owner::Owner;
 use crate::tls;
@@ -188,7 +188,10 @@ fn open_store(config: &Config, data: &DataDir, ephemeral: bool) -> Result<Store,
 /// The data directory, once nobody else has it and its address is ours.
 async fn own(o: &Options, config: &Config, env: &Env) -> Result<(DataDir, TcpListener), String> {
     let path = match (&o.data_dir, o.ephemeral) {
-        (_, true) => std::env::temp_dir().join(format!("kilonova-{}", env.uuid().simple())),
+        (_, true) => {
+            datadir::sweep(&std::env::temp_dir());
+            std::env::temp_dir().join(format!("{}{}", datadir::EPHEMERAL, env.uuid().simple()))
+        }
         (Some(p), false) => p.clone(),
         (None, false) => cli::own_default(),
     };
