@@ -55,8 +55,13 @@ pub enum Command {
         /// Name or id.
         server: String,
     },
-    /// Compare records, allocations, quota, ports, host networking and each driver's own list.
-    Audit,
+    /// Compare records, allocations, quota, ports, host networking and each driver's own list. The exit code is 0 when
+    /// nothing is found, 1 with findings, 2 when something could not be looked at.
+    Audit {
+        /// Mend what has one right answer; say what was done, what was left alone and why.
+        #[arg(long)]
+        repair: bool,
+    },
     /// Delete every server of every project and wait until they are gone (used by `cargo xtask down`).
     #[command(hide = true)]
     Down {
@@ -78,6 +83,16 @@ pub enum Error {
     /// The audit, or the doctor, found something.
     #[error("findings: {0}")]
     Findings(usize),
+    /// The audit could not look, or not everywhere.
+    #[error("could not look: {0}")]
+    Unseen(String),
+}
+
+impl Error {
+    /// The program's exit code.
+    pub fn code(&self) -> u8 {
+        if matches!(self, Error::Unseen(_)) { 2 } else { 1 }
+    }
 }
 
 /// Runs a command.
@@ -89,15 +104,19 @@ pub async fn run(target: &Target, command: Command) -> Result<(), Error> {
     if let Command::Env = command {
         return env::run(&out, &dir);
     }
-    let credentials = credentials::find(target.data_dir.as_deref(), &dir)?;
-    let cloud = client::Cloud::login(&credentials).await.map_err(|e| credentials::advise(e, target.data_dir.as_deref(), &dir))?;
+    // A cloud that does not answer has not been looked at, which is neither clean nor a finding.
+    let audits = matches!(command, Command::Audit { .. });
+    let unseen = |e: Error| if audits { Error::Unseen(e.to_string()) } else { e };
+    let credentials = credentials::find(target.data_dir.as_deref(), &dir).map_err(unseen)?;
+    let login = client::Cloud::login(&credentials).await;
+    let cloud = login.map_err(|e| unseen(credentials::advise(e, target.data_dir.as_deref(), &dir)))?;
     match command {
         Command::Env => Ok(()),
         Command::Status => status::run(&out, &cloud).await,
         Command::Launch(options) => launch::run(&out, &cloud, &options).await,
         Command::Console { server, log } => console::run(&out, &cloud, &server, log, credentials.ca.as_deref()).await,
         Command::Why { server } => why::run(&out, &cloud, &server).await,
-        Command::Audit => audit::run(&out, &cloud).await,
+        Command::Audit { repair } => audit::run(&out, &cloud, repair).await,
         Command::Down { timeout } => down::run(&out, &cloud, timeout).await,
     }
 }

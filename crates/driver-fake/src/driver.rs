@@ -163,8 +163,12 @@ impl ComputeDriver for Fake {
         let dir = self.options.persist.then(|| context.data_dir.join("guests"));
         if let Some(dir) = dir.clone() {
             let failed = |e: &dyn std::fmt::Display| Error::internal("the fake driver cannot use its directory", e);
-            let guests = tokio::task::spawn_blocking(move || persist::load(&dir)).await.map_err(|e| failed(&e))?;
-            self.machine.adopt(guests.map_err(|e| failed(&e))?);
+            let read = tokio::task::spawn_blocking(move || persist::load(&dir)).await.map_err(|e| failed(&e))?;
+            let (guests, damaged) = read.map_err(|e| failed(&e))?;
+            for path in damaged {
+                tracing::error!(path = %path.display(), "a guest's record is damaged; the other guests go on without it");
+            }
+            self.machine.adopt(guests);
         }
         let faults = FaultPlan::new(&self.options.faults, &context.host);
         let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -12,20 +12,24 @@ fn path_of(dir: &Path, id: Uuid) -> PathBuf {
     dir.join(format!("{id}.json"))
 }
 
-/// All records below `dir`, which is made if it is not there.
-pub(crate) fn load(dir: &Path) -> io::Result<Vec<Guest>> {
+/// All records below `dir`, which is made if it is not there, and the files that are none: one damaged record is no reason
+/// to lose sight of the other guests. It stays as it is.
+pub(crate) fn load(dir: &Path) -> io::Result<(Vec<Guest>, Vec<PathBuf>)> {
     std::fs::create_dir_all(dir)?;
-    let mut guests = Vec::new();
+    let (mut guests, mut damaged) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         // A `.new` that a killed process left behind was never acknowledged.
         if path.extension().is_some_and(|e| e == "json") {
-            let guest: Guest = serde_json::from_slice(&std::fs::read(&path)?).map_err(io::Error::other)?;
-            guests.push(guest);
+            match serde_json::from_slice::<Guest>(&std::fs::read(&path)?) {
+                Ok(guest) => guests.push(guest),
+                Err(_) => damaged.push(path),
+            }
         }
     }
     guests.sort_by_key(|g| g.id);
-    Ok(guests)
+    damaged.sort();
+    Ok((guests, damaged))
 }
 
 /// Makes the record of `id` what `guest` is; `None` removes it.

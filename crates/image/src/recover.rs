@@ -43,9 +43,9 @@ impl Images {
         let now = self.env().now();
         let run = move |tx: &mut store::Tx| {
             let uploads = store::image::release_interrupted(tx, now)?;
-            Ok((uploads, store::image::all(tx)?))
+            Ok((uploads, store::image::all(tx)?, store::damage::any(tx, "images")?))
         };
-        let (uploads, rows) = self.store().write(run).await.map_err(Error::from_unit)?;
+        let (uploads, rows, damaged) = self.store().write(run).await.map_err(Error::from_unit)?;
         let rows: BTreeMap<Uuid, _> = rows.into_iter().map(|r| (r.id, r)).collect();
         let clean = move |files: &Files| {
             let mut removed = files.clear_incoming()?;
@@ -56,6 +56,8 @@ impl Images {
                     if found.record {
                         files.forget_record(id)?;
                     }
+                } else if row.is_none() && damaged {
+                    tracing::error!(image = %id, "bytes that no image claims stay: an image's row is damaged, and they may be its own");
                 } else if !(snapshot && found.record) {
                     files.remove(id)?;
                     removed += 1;
@@ -68,6 +70,23 @@ impl Images {
             tracing::info!(uploads, files = removed, "cleaned up after interrupted uploads");
         }
         Ok(Recovered { uploads, files: removed })
+    }
+
+    /// Removes bytes that no image claims, unless a damaged row may; whether there were some.
+    /// # Errors
+    /// `Disk`, `Store`.
+    pub async fn remove_unclaimed(&self, id: Uuid) -> Result<bool> {
+        let claimed = move |tx: &mut store::Tx| {
+            let row = store::image::find(tx, id)?;
+            let waits = row.is_none_or(|i| i.status == Status::Queued && i.writer.is_none());
+            Ok(!waits || store::damage::any(tx, "images")?)
+        };
+        if self.store().read(claimed).await.map_err(Error::from_unit)? {
+            return Ok(false);
+        }
+        let there = self.files().blocking(Files::scan).await?.contains_key(&id);
+        self.discard(id).await?;
+        Ok(there)
     }
 
     /// Where rows and files disagree, by image. Changes nothing; while uploads run it may report what they are about to

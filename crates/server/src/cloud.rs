@@ -107,21 +107,29 @@ impl Cloud {
         let identity = Identity::new(store.clone(), env.clone(), identity_options(&i)).await.map_err(service("identity"))?;
         let seeded = identity.bootstrap(&i.admin_password).await.map_err(service("identity"))?;
         let image_options = image::Options {
-            dir: i.data.join("images"),
+            dir: i.config.image_dir.clone().unwrap_or_else(|| i.data.join("images")),
             public_origin: i.config.public_url.clone(),
             inline: i.simulated,
             ..image::Options::default()
         };
         let images = Images::new(store.clone(), env.clone(), image_options).map_err(service("image"))?;
-        images.recover().await.map_err(service("image"))?;
+        let controller = controller_name(&i).map_err(service("conductor"))?;
+        if company(&store, &controller).await? {
+            tracing::info!("other controllers run: uploads that were interrupted are cleaned up by the first that starts without them");
+        } else {
+            images.recover().await.map_err(service("image"))?;
+        }
         let physical: Vec<String> = i.config.compute.iter().flat_map(|c| c.physical_networks.keys().cloned()).collect();
         let network_options = network::Options { physical_networks: physical, ..network::Options::default() };
         let network = Network::new(store.clone(), env.clone(), network_options);
         seed::run(&store, &env, &network, &seeded.project_id, i.config).await?;
         let placement = Placement::new(store.clone(), env.clone());
+        let alone = i.config.database == "sqlite";
         let conductor_options = conductor::Options {
-            name: format!("controller-{}", env.uuid()),
-            alone: i.config.database == "sqlite",
+            name: format!("{controller}#{}", env.uuid().simple()),
+            alone,
+            controller: if alone { String::new() } else { controller.clone() },
+            lease: std::time::Duration::from_secs(i.config.lease_seconds),
             quota: i.config.quota.clone(),
             ..conductor::Options::default()
         };
@@ -146,7 +154,16 @@ impl Cloud {
             }
         }
         conductor.start().await.map_err(service("conductor"))?;
-        let auditor = Auditor { store: store.clone(), conductor: conductor.clone(), images: images.clone(), wires };
+        follow_identity(&conductor, &identity);
+        let auditor = Auditor {
+            store: store.clone(),
+            conductor: conductor.clone(),
+            images: images.clone(),
+            network: network.clone(),
+            placement: placement.clone(),
+            env: env.clone(),
+            wires,
+        };
         let router = router(&i, &identity, images.clone(), network, placement, &conductor, auditor);
         Ok(Cloud { router, conductor, identity, store, images, agents })
     }
@@ -169,6 +186,45 @@ impl Cloud {
             agent.stop().await;
         }
     }
+}
+
+/// Other controllers that did not leave in order: perhaps they run.
+async fn company(store: &Store, me: &str) -> Result<bool, Error> {
+    let all = store.read(store::controllers::list).await?;
+    Ok(all.iter().any(|c| !c.ended && c.name != me))
+}
+
+/// The name of this controller that stays from life to life: the configuration's, else one that the data directory keeps.
+fn controller_name(i: &Ingredients<'_>) -> std::io::Result<String> {
+    if let Some(name) = &i.config.controller {
+        return Ok(name.clone());
+    }
+    if i.config.database == "sqlite" {
+        return Ok("embedded".to_owned());
+    }
+    let file = i.data.join("controller");
+    match std::fs::read_to_string(&file) {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        _ => {
+            let name = format!("controller-{}", &i.env.uuid().simple().to_string()[..12]);
+            std::fs::write(&file, &name)?;
+            Ok(name)
+        }
+    }
+}
+
+/// The identity directory follows what other controllers changed of it.
+fn follow_identity(conductor: &Conductor, identity: &Identity) {
+    let (mut news, identity) = (conductor.identity_news(), identity.clone());
+    tokio::spawn(async move {
+        // Ends with the conductor.
+        while news.changed().await.is_ok() {
+            if let Err(error) = identity.refresh().await {
+                tracing::error!(%error, "the identity directory may be behind the database");
+                // The next change, or the next write, tries again.
+            }
+        }
+    });
 }
 
 fn identity_options(i: &Ingredients<'_>) -> identity::Options {

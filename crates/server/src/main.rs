@@ -69,6 +69,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let program = Program::parse();
     let target = program.target;
+    let mut code = 1;
     let outcome = match program.command {
         Command::Up(mut o) => {
             o.data_dir = target.data_dir;
@@ -82,7 +83,12 @@ fn main() -> ExitCode {
         }
         Command::Forget { cloud_name, owner } => forget(&cloud_name, owner.as_deref()),
         Command::Client(c) => {
-            runtime().and_then(|r| r.block_on(cli::run(&target, c)).map_err(|e| e.to_string()))
+            runtime().and_then(|r| {
+                r.block_on(cli::run(&target, c)).map_err(|e| {
+                    code = e.code();
+                    e.to_string()
+                })
+            })
         }
         Command::Documents { dir, check } => documents::write(&dir, check),
     };
@@ -94,7 +100,7 @@ fn main() -> ExitCode {
             } else {
                 eprintln!("kilonova: {message}");
             }
-            ExitCode::FAILURE
+            ExitCode::from(code)
         }
     }
 }

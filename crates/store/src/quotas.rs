@@ -134,3 +134,70 @@ pub fn reset_limits(tx: &mut Tx, project: &str, resources: &[Resource]) -> Resul
     }
     Ok(())
 }
+
+/// Where the things of a counted resource are: what the network service and servers count.
+fn counting(resource: &str) -> Option<&'static str> {
+    Some(match resource {
+        "instances" => "SELECT project_id, COUNT(*) AS n FROM servers WHERE deleted_at IS NULL GROUP BY project_id",
+        "cores" => {
+            "SELECT project_id, CAST(SUM(CASE WHEN vcpus BETWEEN 0 AND 1000000000 THEN vcpus ELSE 0 END) AS BIGINT) AS n \
+             FROM servers WHERE deleted_at IS NULL GROUP BY project_id"
+        }
+        "ram" => {
+            "SELECT project_id, CAST(SUM(CASE WHEN memory_mib BETWEEN 0 AND 1000000000000 THEN memory_mib ELSE 0 END) AS BIGINT) AS n \
+             FROM servers WHERE deleted_at IS NULL GROUP BY project_id"
+        }
+        "server_groups" => "SELECT project_id, COUNT(*) AS n FROM server_groups GROUP BY project_id",
+        "network" => "SELECT project_id, COUNT(*) AS n FROM networks GROUP BY project_id",
+        "subnet" => "SELECT project_id, COUNT(*) AS n FROM subnets GROUP BY project_id",
+        // The platform's own port on each network costs its project nothing.
+        "port" => {
+            "SELECT project_id, COUNT(*) AS n FROM ports \
+             WHERE NOT (device_owner = 'network:dhcp' AND device_id LIKE 'dhcp-%') GROUP BY project_id"
+        }
+        "security_group" => "SELECT project_id, COUNT(*) AS n FROM security_groups GROUP BY project_id",
+        "security_group_rule" => "SELECT project_id, COUNT(*) AS n FROM security_group_rules GROUP BY project_id",
+        _ => return None,
+    })
+}
+
+/// What is there of a resource, by project.
+fn found(tx: &mut Tx, resource: &str) -> Result<BTreeMap<String, i64>> {
+    let Some(sql) = counting(resource) else { return Ok(BTreeMap::new()) };
+    let rows = tx.query(sql, &[])?;
+    rows.iter().map(|row| Ok((row.get("project_id")?, row.get("n")?))).collect()
+}
+
+/// Where what is counted as used is not what is there: project, resource, counted, found. For audits.
+pub fn differences(tx: &mut Tx) -> Result<Vec<(String, String, i64, i64)>> {
+    let mut counted: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for (project, resource, used) in in_use(tx)? {
+        counted.insert((resource, project), used);
+    }
+    let mut out = Vec::new();
+    for resource in model::quota::COMPUTE.iter().chain(model::quota::NETWORK).filter(|r| counting(r.name).is_some()) {
+        let mut found = found(tx, resource.name)?;
+        for ((_, project), used) in counted.iter().filter(|((name, _), _)| name == resource.name) {
+            let there = found.remove(project).unwrap_or(0);
+            if there != *used {
+                out.push((project.clone(), resource.name.to_owned(), *used, there));
+            }
+        }
+        let uncounted = found.into_iter().filter(|(_, there)| *there != 0);
+        out.extend(uncounted.map(|(project, there)| (project, resource.name.to_owned(), 0, there)));
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// Makes what is counted as used what is there, in one unit with what makes and removes things; the new count, if it
+/// was another. For repairs.
+pub fn recount(tx: &mut Tx, project: &str, resource: &str) -> Result<Option<i64>> {
+    let there = found(tx, resource)?.get(project).copied().unwrap_or(0);
+    let rows = tx.execute(
+        "INSERT INTO quotas (project_id, resource, hard_limit, used) VALUES ($1, $2, NULL, $3) \
+         ON CONFLICT (project_id, resource) DO UPDATE SET used = EXCLUDED.used WHERE quotas.used <> EXCLUDED.used",
+        params![project, resource, there],
+    )?;
+    Ok((rows == 1).then_some(there))
+}

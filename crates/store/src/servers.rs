@@ -146,6 +146,12 @@ fn why_not(tx: &mut Tx, id: Uuid) -> Result<Error> {
     })
 }
 
+/// Living servers in an action, with the flow that owns them.
+pub fn in_action(tx: &mut Tx) -> Result<Vec<(Uuid, Uuid)>> {
+    let sql = "SELECT id, flow_id FROM servers WHERE deleted_at IS NULL AND flow_id IS NOT NULL ORDER BY id";
+    tx.records("servers", sql, &[], |row| Ok((row.get("id")?, row.get("flow_id")?)))
+}
+
 /// What the live servers of a project are and take: what its quota must show as used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {

@@ -25,6 +25,14 @@ pub fn copy(store: &Store) -> Result<Store> {
     store.copy()
 }
 
+/// Runs statements as a damaged disk would: no reference and no check is held against them. Types are, where a table is
+/// strict. `store` must be SQLite inline.
+/// # Errors
+/// What the database refuses even so.
+pub fn damage(store: &Store, sql: &str) -> Result<()> {
+    store.damage(sql)
+}
+
 /// A schema of one test.
 struct Schema {
     url: String,

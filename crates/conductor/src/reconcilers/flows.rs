@@ -11,6 +11,10 @@ impl Conductor {
             if first {
                 self.hosts_settle().await;
             }
+            // Once a life: what is damaged later is found by the audit.
+            if first && let Err(error) = self.end_ownerless().await {
+                tracing::error!(%error, "actions without a flow cannot be looked for");
+            }
             if let Err(error) = self.take_up(first).await {
                 tracing::error!(%error, "unfinished flows cannot be read; trying again");
             } else {

@@ -26,12 +26,50 @@ impl Conductor {
         {
             tracing::error!(host = name, %error, "the host's tunnel endpoint cannot be stored");
         }
+        if !self.holds(name, None).await {
+            return self.later(name, registration);
+        }
         self.hosts.up(name, registration, service, self.env.now());
         self.placement.set_up(name, true);
         self.resync(name).await;
     }
 
-    pub(super) fn host_down(&self, name: &str, reason: &str) {
+    /// Tells the other controllers, if there are any, that this one holds the host; false if another does.
+    async fn holds(&self, name: &str, down_reason: Option<&str>) -> bool {
+        if self.options.alone {
+            return true;
+        }
+        let (host, controller) = (name.to_owned(), self.options.controller.clone());
+        let reason = down_reason.map(str::to_owned);
+        let lost = self.peers.lost(self.env.clock.steady(), self.options.lease);
+        let held = self.store.write(move |tx| store::services::hold(tx, &host, &controller, reason.as_deref(), &lost));
+        match held.await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::error!(host = name, %error, "whose the host is cannot be stored");
+                false
+            }
+        }
+    }
+
+    /// Another controller holds the host: asked again from time to time, for that one may leave.
+    fn later(&self, name: &str, registration: Registration) {
+        self.host_down_here(name, "another controller holds it");
+        let (me, name) = (self.clone(), name.to_owned());
+        self.running.spawn(async move {
+            if me.rest(me.options.lease / 4).await {
+                // A future that contains itself has no size.
+                Box::pin(me.host_up(&name, registration)).await;
+            }
+        });
+    }
+
+    pub(super) async fn host_down(&self, name: &str, reason: &str) {
+        self.host_down_here(name, reason);
+        self.holds(name, Some(reason)).await;
+    }
+
+    fn host_down_here(&self, name: &str, reason: &str) {
         if self.hosts.down(name, reason, self.env.now()) {
             tracing::warn!(host = name, reason, "host is down");
         }
@@ -70,6 +108,20 @@ impl Conductor {
                     self.compare(&name).await;
                 }
             }
+        }
+    }
+
+    /// Compares a host's guests with the records now, not at the next turn: orphans go, power states follow.
+    pub async fn reconcile(&self, name: &str) {
+        if self.hosts.get(name).is_some_and(|h| h.down_reason.is_none()) {
+            self.compare(name).await;
+        }
+    }
+
+    /// Tells a host everything that is assigned to it now: it wires that and nothing else.
+    pub async fn rewire_host(&self, name: &str) {
+        if self.hosts.get(name).is_some_and(|h| h.down_reason.is_none()) {
+            self.resync(name).await;
         }
     }
 

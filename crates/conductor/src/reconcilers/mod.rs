@@ -3,7 +3,9 @@
 mod flows;
 mod hosts;
 mod orphans;
+mod ownerless;
 mod passwords;
+mod peers;
 mod power_state;
 mod wiring;
 
@@ -29,11 +31,11 @@ impl Conductor {
                 }
                 match report {
                     Some(HostReport::Up(registration)) => me.host_up(&name, *registration).await,
-                    Some(HostReport::Down { reason }) => me.host_down(&name, &reason),
+                    Some(HostReport::Down { reason }) => me.host_down(&name, &reason).await,
                     Some(HostReport::Event(event)) => me.host_event(&name, &event).await,
                     Some(HostReport::Password { instance, password }) => me.keep_password(&name, instance, &password).await,
                     None => {
-                        me.host_down(&name, "its agent ended");
+                        me.host_down(&name, "its agent ended").await;
                         break;
                     }
                 }
@@ -45,9 +47,16 @@ impl Conductor {
     /// # Errors
     /// The database's.
     pub async fn start(&self) -> Result<(), crate::Error> {
+        // The log's end is noted before anything is read, so that nothing changes unseen.
+        let follower = if self.options.alone { None } else { Some(self.enter().await?) };
         self.placement.load().await.map_err(|placement::Error::Store(e)| e)?;
         let aggregates = self.store.read(store::aggregates::list).await?;
         self.placement.set_aggregates(&aggregates);
+        if let Some(follower) = follower {
+            self.read_peers().await?;
+            let me = self.clone();
+            self.running.spawn(async move { me.keep_peers(follower).await });
+        }
         let me = self.clone();
         self.running.spawn(async move { me.keep_flows().await });
         let me = self.clone();

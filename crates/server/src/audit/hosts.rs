@@ -10,7 +10,8 @@ use uuid::Uuid;
 impl Auditor {
     pub(super) async fn hosts(&self, look: &mut Look) -> Result<(), store::Error> {
         let servers = self.store.read(records::servers).await?;
-        for host in self.conductor.hosts() {
+        // What other controllers hold, they look at.
+        for host in self.conductor.hosts().into_iter().filter(|h| h.here) {
             let name = host.service.host;
             if !host.up {
                 look.blind(&name, host.down_reason.unwrap_or_else(|| "it is down".into()));

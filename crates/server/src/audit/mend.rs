@@ -40,6 +40,8 @@ pub(super) enum Mend {
     Wires(String),
     /// Remove bytes that no image claims.
     Bytes(Uuid),
+    /// Remove an image whose bytes a flow owed that is finished.
+    Unwritten(Uuid, Uuid),
 }
 
 /// What was done, or why nothing was.
@@ -127,6 +129,20 @@ impl Auditor {
             Mend::Wires(host) => {
                 self.conductor.rewire_host(&host).await;
                 Ok(Ok("the host wires what is assigned to it, and nothing else".into()))
+            }
+            Mend::Unwritten(image, flow) => {
+                let removed = self.store.write(move |tx| {
+                    if store::flows::unfinished(tx)?.iter().any(|f| f.id == flow) {
+                        return Ok(false);
+                    }
+                    store::image::remove(tx, image, now)?;
+                    Ok(store::image::find(tx, image)?.is_none())
+                });
+                let removed = removed.await?;
+                if removed && let Err(error) = self.images.discard(image).await {
+                    tracing::warn!(%image, %error, "bytes of a snapshot that was given up stay until the next start");
+                }
+                Ok(done(removed, "removed: its snapshot was given up"))
             }
             Mend::Bytes(id) => match self.images.remove_unclaimed(id).await {
                 Ok(removed) => Ok(done(removed, "removed")),

@@ -152,6 +152,13 @@ fn flows(tx: &mut Tx, servers: &[Server], by_id: &BTreeMap<Uuid, &Server>, look:
             look.add("flow", s.id, format!("its action belongs to flow {flow}, which is finished"), Mend::Ownerless);
         }
     }
+    for image in store::image::all(tx)? {
+        let writer = image.writer.as_deref().and_then(|w| Uuid::try_parse(w.strip_prefix("flow:")?).ok());
+        if let Some(flow) = writer.filter(|flow| !image.status.has_data() && !open.contains_key(flow)) {
+            let message = format!("waits for the bytes of snapshot {flow}, which is finished");
+            look.add("image", image.id, message, Mend::Unwritten(image.id, flow));
+        }
+    }
     let unread = store::damage::any(tx, "servers")?;
     for (flow, server) in open {
         if by_id.get(&server).is_none_or(|s| s.flow_id != Some(flow)) {

@@ -36,7 +36,7 @@ fn each_speaks_to_people_and_to_programs() {
     }
     assert_eq!(place.run(&["status", "--json"]).good().json()["servers"], json!({"ACTIVE": 2, "ERROR": 1}));
     assert_eq!(place.run(&["why", "first", "--json"]).good().json()["server"]["host"], "f1");
-    assert_eq!(place.run(&["audit", "--json"]).good().json(), json!({"findings": []}));
+    assert_eq!(place.run(&["audit", "--json"]).good().json(), json!({"findings": [], "unseen": []}));
     assert!(place.run(&["console", "--log", "first", "--json"]).good().json()["output"].as_str().unwrap().contains("login:"));
     assert!(place.run(&["console", "first", "--json"]).good().json()["url"].as_str().unwrap().starts_with("ws://127.0.0.1:"));
     assert!(place.run(&["env", "--json"]).good().json()["OS_PASSWORD"].is_string());

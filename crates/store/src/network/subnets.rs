@@ -108,3 +108,20 @@ pub fn holders(tx: &mut Tx, subnet: Uuid) -> Result<Vec<(Uuid, String)>> {
         |r| Ok((r.get("id")?, r.get("device_owner")?)),
     )
 }
+
+/// Addresses given to ports that are not there: subnet, address, port, as they are stored. For audits.
+pub fn adrift(tx: &mut Tx) -> Result<Vec<(String, String, String)>> {
+    let sql = "SELECT subnet_id, ip, port_id FROM ip_allocations a \
+               WHERE NOT EXISTS (SELECT 1 FROM ports p WHERE p.id = a.port_id) ORDER BY subnet_id, ip";
+    tx.records("ip_allocations", sql, &[], |r| Ok((r.get("subnet_id")?, r.get("ip")?, r.get("port_id")?)))
+}
+
+/// Gives such an address back; false if the port is there. For repairs.
+pub fn drop_adrift(tx: &mut Tx, subnet: &str, ip: &str, port: &str) -> Result<bool> {
+    let rows = tx.execute(
+        "DELETE FROM ip_allocations WHERE subnet_id = $1 AND ip = $2 AND port_id = $3 \
+         AND NOT EXISTS (SELECT 1 FROM ports p WHERE p.id = $3)",
+        params![subnet, ip, port],
+    )?;
+    Ok(rows == 1)
+}
