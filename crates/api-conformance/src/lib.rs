@@ -11,6 +11,7 @@
 mod client;
 mod cluster;
 mod journal;
+pub mod lab;
 mod logs;
 pub mod simulation;
 mod template;
