@@ -36,7 +36,7 @@ impl Files {
     pub(crate) fn open(dir: &Path, inline: bool) -> Result<Files> {
         let files = Files { images: dir.join("images"), incoming: dir.join("incoming"), inline };
         for dir in [&files.images, &files.incoming] {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::disk("making its directories"))?;
+            make_dir(dir).map_err(Error::disk("making its directories"))?;
         }
         Ok(files)
     }
@@ -72,7 +72,11 @@ impl Files {
     }
     /// Gives complete bytes their name. What a snapshot recorded before is forgotten first.
     pub(crate) fn keep(&self, mut incoming: Incoming, id: Uuid) -> Result<()> {
-        self.unlink(&self.record(id))?;
+        if self.record(id).exists() {
+            self.unlink(&self.record(id))?;
+            // Or a power cut could leave the old record beside the new bytes.
+            self.sync_images()?;
+        }
         incoming.sync()?;
         std::fs::rename(&incoming.path, self.data(id)).map_err(Error::disk("naming the bytes"))?;
         incoming.file = None;
@@ -154,6 +158,18 @@ impl Files {
     }
 }
 
+/// Makes a directory, and its name durable: bytes in a directory that a power cut takes away are lost too. The name is
+/// flushed even if it is there, for a process may have been killed before it did so.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    for made in missing.iter().chain([&dir]) {
+        let parent = made.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
 fn create(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
@@ -187,5 +203,98 @@ impl Drop for Incoming {
         {
             tracing::warn!(error = %e, "incoming bytes could not be removed; the next start does");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use power_cut::{Disk, Event, Honesty, Log, record};
+
+    const DIR: &str = "KILONOVA_IMAGE_CUT_DIR";
+
+    fn bytes(n: u128) -> Vec<u8> {
+        (0..20_000_u32).map(|at| u8::try_from(u128::from(at) % 251 ^ n).unwrap()).collect()
+    }
+
+    fn say(line: &str) {
+        writeln!(std::io::stdout(), "{line}").unwrap();
+    }
+
+    /// The recorded program: this test run again. Without the variable it has nothing to do.
+    #[test]
+    fn uploads_one_after_another() {
+        let Some(dir) = std::env::var_os(DIR) else { return };
+        let files = Files::open(&Path::new(&dir).join("made/here"), true).unwrap();
+        for n in 1..=6 {
+            let id = Uuid::from_u128(n);
+            let mut incoming = files.incoming(Uuid::from_u128(100 + n)).unwrap();
+            bytes(n).chunks(7_000).for_each(|chunk| incoming.write(chunk).unwrap());
+            files.keep(incoming, id).unwrap();
+            say(&format!("kept {n}"));
+            let written = Written { size: u64::try_from(n).unwrap(), ..written() };
+            files.write_record(id, &written, Uuid::from_u128(200 + n)).unwrap();
+            say(&format!("recorded {n}"));
+        }
+    }
+
+    fn written() -> Written {
+        Written {
+            format: driver_api::DiskFormat::Raw,
+            size: 0,
+            virtual_size: None,
+            checksum: String::new(),
+            sha512: String::new(),
+        }
+    }
+
+    /// What was said before the cut is there whole; nothing is ever there by half.
+    fn wrong(image: &power_cut::Image, said: &str, whole: &BTreeMap<u128, Vec<u8>>) -> Option<String> {
+        for (n, whole) in whole {
+            let n = *n;
+            let id = Uuid::from_u128(n);
+            let at = |name: String| image.files.get(&Path::new("made/here/images").join(name));
+            let (data, record) = (at(id.to_string()), at(format!("{id}.json")));
+            if data.is_some_and(|d| d != whole) {
+                return Some(format!("half of image {n}"));
+            }
+            if record.is_some_and(|r| serde_json::from_slice::<Written>(r).is_err()) {
+                return Some(format!("half of record {n}"));
+            }
+            if data.is_none() && said.contains(&format!("kept {n}\n")) {
+                return Some(format!("image {n} is lost"));
+            }
+            if record.is_none() && said.contains(&format!("recorded {n}\n")) {
+                return Some(format!("record {n} is lost"));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn kept_bytes_survive_a_power_cut_at_any_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::start(dir.path()).unwrap();
+        let test = std::env::current_exe().unwrap();
+        let args = ["files::tests::uploads_one_after_another", "--exact", "--nocapture"];
+        record(&mut log, &test, &args, &[(DIR, dir.path().to_str().unwrap())], &mut |_| false).unwrap();
+        let whole: BTreeMap<u128, Vec<u8>> = (1..=6).map(|n| (n, bytes(n))).collect();
+        let found = |honesty| {
+            let (mut disk, mut said, mut found) = (Disk::new(&log, honesty), String::new(), Vec::new());
+            for at in 0..=log.events().len() {
+                disk.advance(at);
+                for seed in 0..20 {
+                    found.extend(wrong(&disk.cut(seed), &said, &whole).map(|why| format!("before event {at}, dice {seed}: {why}")));
+                }
+                if let Some(Event::Said(words)) = log.events().get(at) {
+                    said.push_str(&String::from_utf8_lossy(words));
+                }
+            }
+            found
+        };
+        let lost = found(Honesty::Honest);
+        assert!(lost.is_empty(), "{} wrong, first {:?}", lost.len(), lost.first());
+        assert!(!found(Honesty::Liar).is_empty(), "the test can fail");
     }
 }

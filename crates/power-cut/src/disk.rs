@@ -1,7 +1,7 @@
 //! From a log to what a disk could hold. The model is harsher than any one file system: it promises only what
 //! fsync, fdatasync and the flush of a directory promise, and takes everything else away by dice.
 
-use crate::log::{directory_of, rename_in};
+use crate::log::{directory_of, name_of, rename_in};
 use crate::{Entry, Event, FileId, Flush, Log, Result, io};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -108,8 +108,15 @@ impl<'a> Disk<'a> {
             Flush::Dir(dir) => {
                 let covered = |at: &usize| *at < before && directory_of(&self.log.events[*at]) == Some(dir.as_path());
                 let (kept, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.cached_names).into_iter().partition(covered);
-                kept.iter().for_each(|at| rename_in(&mut self.names, &self.log.events[*at]));
                 self.cached_names = later;
+                for at in kept {
+                    let event = &self.log.events[at];
+                    rename_in(&mut self.names, event);
+                    if let Event::Rename { from, .. } = event {
+                        // What gave the old name its meaning, in another directory, is over.
+                        self.cached_names.retain(|old| *old > at || name_of(&self.log.events[*old]) != Some(from.as_path()));
+                    }
+                }
             }
         }
     }

@@ -63,6 +63,8 @@ pub enum Event {
         from: PathBuf,
         /// The new name.
         to: PathBuf,
+        /// What it stands for: the old name may never have become durable.
+        entry: Entry,
     },
     /// A flush returned without error.
     Flushed {
@@ -143,7 +145,8 @@ pub(crate) fn rename_in(names: &mut BTreeMap<PathBuf, Entry>, event: &Event) {
         Event::Unlink { path } => {
             names.remove(path);
         }
-        Event::Rename { from, to } => {
+        Event::Rename { from, to, entry } => {
+            names.insert(from.clone(), *entry);
             let moved: Vec<PathBuf> = names.keys().filter(|name| name.starts_with(from)).cloned().collect();
             for name in moved {
                 let Some(entry) = names.remove(&name) else { continue };
@@ -156,13 +159,18 @@ pub(crate) fn rename_in(names: &mut BTreeMap<PathBuf, Entry>, event: &Event) {
     }
 }
 
+/// The name that an event gives or takes.
+pub(crate) fn name_of(event: &Event) -> Option<&Path> {
+    match event {
+        Event::Link { path, .. } | Event::Unlink { path } | Event::Rename { to: path, .. } => Some(path),
+        _ => None,
+    }
+}
+
 /// The directory whose flush makes a change of names durable. A rename counts as one step, durable with its new
 /// name.
 pub(crate) fn directory_of(event: &Event) -> Option<&Path> {
-    match event {
-        Event::Link { path, .. } | Event::Unlink { path } | Event::Rename { to: path, .. } => path.parent(),
-        _ => None,
-    }
+    name_of(event).and_then(Path::parent)
 }
 
 /// Everything below `root` by its path below it: bytes of files, `None` for directories.

@@ -195,7 +195,8 @@ impl Tracer<'_> {
     }
     /// A rename over the border of the directory is found by the comparison at the end.
     fn rename(&self, from: Option<PathBuf>, to: Option<PathBuf>) -> Option<Event> {
-        from.zip(to).map(|(from, to)| Event::Rename { from, to })
+        let (from, to) = from.zip(to)?;
+        self.log.names.get(&from).map(|entry| Event::Rename { from, to, entry: *entry })
     }
     fn link(&self, from: Option<PathBuf>, to: Option<PathBuf>) -> Option<Event> {
         let (from, path) = from.zip(to)?;

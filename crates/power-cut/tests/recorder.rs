@@ -47,6 +47,10 @@ fn what_was_not_flushed_may_be_gone_and_what_was_is_there() {
     // A name is one thing or the other.
     shell(&mut log, &format!("cd {path}; mv a old"));
     assert_eq!(outcomes(&log, "old", Honesty::Honest), BTreeSet::from([some("beforeafter"), some("hello")]));
+    // Over the border of two directories, where the old name was never durable.
+    shell(&mut log, &format!("cd {path}; mkdir e; sync .; printf far >d/x; sync d/x; mv d/x e/y; sync e"));
+    assert_eq!(outcomes(&log, "e/y", Honesty::Honest), BTreeSet::from([some("far")]));
+    assert_eq!(outcomes(&log, "d/x", Honesty::Honest), BTreeSet::from([None]));
     shell(&mut log, &format!("cd {path}; rm old; rm -r d"));
     assert!(outcomes(&log, "old", Honesty::Honest).contains(&None));
 }
