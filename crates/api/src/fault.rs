@@ -21,6 +21,7 @@ pub fn refused(e: Error) -> Fault {
         Error::Limit(message) => Fault::forbidden(message),
         Error::Invalid(message) => Fault::bad_request(message),
         e @ Error::HostDown { .. } => Fault::conflict(e.to_string()),
+        e @ Error::Elsewhere { .. } => Fault::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()),
         Error::Network(e) => crate::outside::network_fault(e),
         Error::Driver(e) => driver(&e),
         Error::Store(e) => e.into(),

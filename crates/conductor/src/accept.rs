@@ -2,12 +2,14 @@
 
 use crate::error::Error;
 use crate::flows::{self, Input};
+use crate::peers::Reach;
 use crate::request::{Accepted, ActionRequest};
 use crate::Conductor;
 use model::actions::{Refusal, admit};
 use model::flow::{FlowRow, FlowState};
 use model::server::{LockedBy, Server, VmState};
 use model::{Action, Context};
+use store::changes::Topic;
 use uuid::Uuid;
 
 impl ActionRequest {
@@ -73,10 +75,16 @@ impl Conductor {
         if action == Action::Delete || matches!(action, Action::Lock | Action::Unlock) {
             return Ok(());
         }
-        let host = self.host_of(server)?;
-        match action.row().facet {
-            Some(facet) => self.need(&host, facet, action.row().name),
-            None => Ok(()),
+        let reach = self.reach(server)?;
+        match (action.row().facet, reach) {
+            (Some(facet), Reach::Here(host)) => self.need(&host, facet, action.row().name),
+            (Some(facet), Reach::There(peer)) if !peer.service.facets.iter().any(|f| f == facet) => Err(Error::NoFacet {
+                driver: peer.service.driver,
+                host: peer.service.host,
+                action: action.row().name.to_owned(),
+                facet: facet.to_owned(),
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -164,10 +172,11 @@ impl Conductor {
         let admin = ctx.is_admin();
         let now = self.env.now();
         let id = server.id;
-        let stored = row.clone();
-        let fresh = self
+        let (stored, me) = (row.clone(), self.clone());
+        let (fresh, owner) = self
             .store
             .write(move |tx| {
+                let mut stored = stored.clone();
                 // The check before was a courtesy; this one decides, in the unit that changes the state.
                 let begun = store::servers::begin_action(tx, id, action, stored.id, admin, now)?;
                 if let Some((_, flow)) = begun.preempted {
@@ -189,12 +198,19 @@ impl Conductor {
                 if let Some(image) = &plan.image {
                     store::image::insert(tx, image)?;
                 }
+                stored.owner = me.owner_of(server.host.as_deref());
+                if stored.owner != me.options.name {
+                    tx.note(Topic::Flow, stored.id);
+                }
                 store::flows::insert(tx, &stored)?;
-                Ok(server)
+                Ok((server, stored.owner))
             })
             .await
             .map_err(own_error)?;
-        self.launch(row, fresh);
+        // Another controller holds the host: the row is its command.
+        if owner == self.options.name {
+            self.launch(row, fresh);
+        }
         Ok(accepted)
     }
 }

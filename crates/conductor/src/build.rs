@@ -16,6 +16,7 @@ use model::{Action, Context};
 use network::RequestedNic;
 use placement::{Claimant, RequestSpec};
 use std::collections::BTreeMap;
+use store::changes::Topic;
 use uuid::Uuid;
 
 /// A place a server may go to, as the flow keeps it.
@@ -113,7 +114,10 @@ impl Conductor {
                 if !server.body.ports.is_empty() {
                     self.network.notify_bound(server.id);
                 }
-                self.launch(row, server.clone());
+                // Another controller holds the host: the row is its command.
+                if row.owner == self.options.name {
+                    self.launch(row, server.clone());
+                }
             }
             servers.push(server);
         }
@@ -209,6 +213,10 @@ impl Conductor {
             let others = others.take(placement::spec::CANDIDATES - 1);
             let input = Input { alternates: others.collect(), ..Input::default() };
             row.input = serde_json::to_value(&input).map_err(|e| store::Error::corrupt("flow input", e))?;
+            row.owner = self.owner_of(Some(&place.host));
+            if row.owner != self.options.name {
+                tx.note(Topic::Flow, row.id);
+            }
             store::servers::insert(tx, &server)?;
             store::flows::insert(tx, &row)?;
             made.push((server, Some(row), Some(place)));
@@ -274,12 +282,13 @@ impl Conductor {
         Ok(())
     }
 
-    /// Moves a build to its next host: one more unit, only when a host failed. `None` if none is left.
-    pub(crate) async fn move_build(&self, flow: Uuid, server: &Server, input: &mut Input) -> Result<Option<Server>, Error> {
+    /// Moves a build to its next host: one more unit, only when a host failed.
+    pub(crate) async fn move_build(&self, flow: Uuid, server: &Server, input: &mut Input) -> Result<Moved, Error> {
         let (id, places, now) = (server.id, input.alternates.clone(), self.env.now());
         let resources = placement::flavor_resources(&server.body.flavor);
         let ready: Vec<Place> = places.into_iter().filter(|p| self.placement.is_ready(&p.host)).collect();
         let (network, needs, owner) = (self.network.clone(), resources.clone(), self.options.name.clone());
+        let (me, until) = (self.clone(), self.env.clock.steady().plus(self.options.lease));
         let moved = self
             .store
             .write(move |tx| {
@@ -305,23 +314,37 @@ impl Conductor {
                     store::servers::update(tx, &server, Some(flow))?;
                     let input = serde_json::to_value(&rest).map_err(|e| store::Error::corrupt("flow input", e))?;
                     store::flows::set_input(tx, flow, &owner, &input, now)?;
-                    return Ok(Some((server, place.clone(), rest, released)));
+                    let to = me.owner_of(Some(&place.host));
+                    if to != owner {
+                        store::flows::hand_over(tx, flow, &owner, &to, until)?;
+                    }
+                    return Ok(Some((server, place.clone(), rest, released, to != owner)));
                 }
                 // Nothing is left: the claim goes back to how it was and is let go by the flow's end.
                 Err(store::Error::Busy)
             })
             .await;
         match moved {
-            Ok(Some((server, place, rest, released))) => {
+            Ok(Some((server, place, rest, released, away))) => {
                 self.placement.note_released(&released);
                 self.placement.note_claimed(place.provider, &resources);
                 *input = rest;
-                Ok(Some(server))
+                Ok(if away { Moved::Away } else { Moved::Here(Box::new(server)) })
             }
-            Ok(None) | Err(store::Error::Busy) => Ok(None),
+            Ok(None) | Err(store::Error::Busy) => Ok(Moved::Nowhere),
             Err(e) => Err(e.into()),
         }
     }
+}
+
+/// Where a build went on.
+pub(crate) enum Moved {
+    /// On another host of this controller.
+    Here(Box<Server>),
+    /// On a host of another controller, which runs the flow now.
+    Away,
+    /// No host is left.
+    Nowhere,
 }
 
 type Made = (Server, Option<FlowRow>, Option<Place>);

@@ -58,6 +58,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Another controller holds the host, and this cannot be asked of it from here.
+    #[error("Host {host} is held by controller {controller}; ask there.")]
+    Elsewhere {
+        /// Host.
+        host: String,
+        /// Controller's name.
+        controller: String,
+    },
     /// The network service refused.
     #[error(transparent)]
     Network(#[from] network::Error),

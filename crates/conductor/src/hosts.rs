@@ -17,6 +17,8 @@ pub struct HostView {
     pub down_reason: Option<String>,
     /// Last word from it.
     pub last_seen: Timestamp,
+    /// This controller holds it; another does otherwise.
+    pub here: bool,
 }
 
 impl HostView {
@@ -120,6 +122,7 @@ impl Hosts {
                         up: h.down_reason.is_none(),
                         down_reason: h.down_reason.clone(),
                         last_seen: h.last_seen,
+                        here: true,
                     })
                 })
                 .collect()

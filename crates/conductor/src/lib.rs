@@ -14,6 +14,7 @@ mod flows;
 mod groups;
 mod hosts;
 mod invariants;
+mod peers;
 mod read;
 mod reconcilers;
 mod request;
@@ -43,6 +44,8 @@ pub struct Options {
     /// Name of this controller; owner of the flows it runs. Unique among controllers that share a database, and among
     /// the lives of one: what bears another name was left by an earlier life.
     pub name: String,
+    /// Name of this controller that stays from life to life; empty where it is alone.
+    pub controller: String,
     /// How long a flow belongs to its controller without renewal.
     pub lease: Duration,
     /// Nothing else shares the database, so every unfinished flow found at start is ours to run.
@@ -63,6 +66,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             name: "controller".into(),
+            controller: String::new(),
             lease: Duration::from_secs(60),
             alone: true,
             attempts: 3,
@@ -88,6 +92,8 @@ pub struct Inner {
     options: Options,
     hosts: Hosts,
     tasks: Tasks,
+    peers: peers::Peers,
+    identity_news: tokio::sync::watch::Sender<u64>,
     running: TaskTracker,
     stop: CancellationToken,
     probe: OnceLock<Probe>,
@@ -122,6 +128,8 @@ impl Conductor {
             options,
             hosts: Hosts::default(),
             tasks: Tasks::default(),
+            peers: peers::Peers::default(),
+            identity_news: tokio::sync::watch::Sender::new(0),
             running: TaskTracker::new(),
             stop: CancellationToken::new(),
             probe: OnceLock::new(),
@@ -132,6 +140,10 @@ impl Conductor {
         if self.probe.set(probe).is_err() {
             tracing::error!("a second probe is not asked");
         }
+    }
+    /// Grows when another controller changed the identity directory.
+    pub fn identity_news(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.identity_news.subscribe()
     }
     /// Stops taking work and waits for what runs to be cut off at its next await; the next start takes it up again.
     pub async fn stop(&self) {

@@ -13,6 +13,12 @@ impl Conductor {
         let Some(name) = &server.host else {
             return Err(Error::Conflict(format!("Instance {} is not on a host.", server.id)));
         };
+        if let Some(peer) = self.peer(name) {
+            return Err(match peer.down_reason {
+                Some(reason) => Error::HostDown { host: name.clone(), reason },
+                None => Error::Elsewhere { host: name.clone(), controller: peer.controller },
+            });
+        }
         let host = self.hosts.get(name).ok_or_else(|| Error::HostDown {
             host: name.clone(),
             reason: "no host of that name is configured".into(),
@@ -104,11 +110,14 @@ impl Conductor {
     }
     /// Every host.
     pub fn hosts(&self) -> Vec<HostView> {
-        self.hosts.views()
+        let mut all = self.hosts.views();
+        all.extend(self.peer_views());
+        all.sort_by(|a, b| a.service.host.cmp(&b.service.host));
+        all
     }
     /// One host by name.
     pub fn host(&self, name: &str) -> Option<HostView> {
-        self.hosts.views().into_iter().find(|h| h.service.host == name)
+        self.hosts().into_iter().find(|h| h.service.host == name)
     }
     /// The operator changed a host's row (disabled, forced down): memory follows.
     pub fn service_changed(&self, service: Service) {

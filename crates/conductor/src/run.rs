@@ -128,10 +128,17 @@ impl Conductor {
             true => store::flows::any_of_others(tx, &mine),
             false => store::flows::any_lapsed(tx, now),
         };
-        if !self.store.read(some).await? {
-            return Ok(0);
-        }
         let mut count = 0;
+        if at_start && !self.options.alone {
+            // Nobody runs what earlier lives of this controller owned, whatever the leases say.
+            let (mine, prefix) = (owner.clone(), format!("{}#", self.options.controller));
+            let take = move |tx: &mut store::Tx| store::flows::take_from_lives(tx, &prefix, &mine, until, u32::MAX);
+            let taken = self.store.write(take).await?;
+            count += self.resume(taken).await?;
+        }
+        if !self.store.read(some).await? {
+            return Ok(count);
+        }
         loop {
             let owner = owner.clone();
             let take = move |tx: &mut store::Tx| match inherit {
@@ -156,7 +163,11 @@ impl Conductor {
             match self.store.read(move |tx| store::servers::get(tx, id)).await {
                 // Accepted since the start, and running already.
                 Ok(_) if self.tasks.runs(id, row.id) => {}
+                Ok(server) if server.flow_id == Some(row.id) && self.owner_of(server.host.as_deref()) != row.owner => {
+                    self.hand_over(&row, &server).await?;
+                }
                 Ok(server) if server.flow_id == Some(row.id) => {
+                    let row = self.stranded(row, &server);
                     tracing::info!(flow = %row.id, server = %id, action = row.action.as_str(), "taking up an unfinished flow");
                     self.launch(row, server);
                     count += 1;
@@ -170,6 +181,25 @@ impl Conductor {
             }
         }
         Ok(count)
+    }
+
+    /// Gives a flow to the controller that holds the server's host.
+    async fn hand_over(&self, row: &FlowRow, server: &Server) -> Result<(), store::Error> {
+        let (id, from, to) = (row.id, row.owner.clone(), self.owner_of(server.host.as_deref()));
+        let until = self.env.clock.steady().plus(self.options.lease);
+        match self.store.write(move |tx| store::flows::hand_over(tx, id, &from, &to, until)).await {
+            Err(store::Error::Conflict(_)) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// A build whose host went with its controller may have made its guest there, and nowhere else may it be made then.
+    fn stranded(&self, mut row: FlowRow, server: &Server) -> FlowRow {
+        let elsewhere = server.host.as_deref().is_some_and(|h| self.hosts.get(h).is_none());
+        if elsewhere && row.action == model::Action::Build {
+            row.input = serde_json::to_value(Input::default()).unwrap_or_default();
+        }
+        row
     }
 
     /// Renews the leases of flows that run long; short ones never cost a write.

@@ -164,6 +164,23 @@ impl Placement {
         }
         Ok(differs)
     }
+    /// Takes a host of another controller into the columns; that controller writes its rows.
+    /// # Errors
+    /// The store's.
+    pub async fn adopt(&self, service: &Service, up: bool) -> Result<()> {
+        let unknown = |c: &Columns| service.nodes.iter().any(|(id, _)| c.row(*id).is_none());
+        if unknown(&self.read()) {
+            self.refresh(service.nodes.iter().map(|(id, _)| *id).collect()).await?;
+        }
+        let enabled = !service.disabled && !service.forced_down;
+        let mut c = self.write();
+        for (id, node) in &service.nodes {
+            let (driver, hypervisor_type) = (service.driver.clone(), node.hypervisor_type.clone());
+            c.set_facts(*id, &Facts { driver, hypervisor_type, enabled });
+        }
+        c.flag_host(&service.host, UP, up);
+        Ok(())
+    }
     /// The host answers, or does not any more.
     pub fn set_up(&self, host: &str, up: bool) {
         self.write().flag_host(host, UP, up);

@@ -19,6 +19,13 @@ pub struct Config {
     pub database: String,
     /// Connections to PostgreSQL.
     pub database_connections: usize,
+    /// Name of this controller among those that share a PostgreSQL database; it stays from start to start. Made at the
+    /// first start and kept in the data directory where nothing is said.
+    pub controller: Option<String>,
+    /// Seconds after which a controller that gives no sign of life is lost: its hosts are down, its work is taken over.
+    pub lease_seconds: u64,
+    /// Directory of the images' bytes, where it is not in the data directory. Controllers that share a database must share it.
+    pub image_dir: Option<PathBuf>,
     /// Region that the catalog names.
     pub region: String,
     /// Validity of tokens, seconds.
@@ -44,6 +51,9 @@ impl Default for Config {
             public_url: None,
             database: "sqlite".into(),
             database_connections: 8,
+            controller: None,
+            lease_seconds: 60,
+            image_dir: None,
             region: "RegionOne".into(),
             token_seconds: 3600,
             header_seconds: 75,

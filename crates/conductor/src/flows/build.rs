@@ -1,6 +1,7 @@
 //! Build: spawn on the claimed host; if that host cannot, undo there and try the next.
 
 use super::{Ending, Flow, Run, Step};
+use crate::build::Moved;
 use driver_api::{Advice, DestroyMode, Error, ErrorKind, Op};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -30,11 +31,16 @@ pub(crate) async fn run(flow: &mut Flow<'_>, run: &mut Run<'_>) -> Result<Ending
             return Err(error);
         }
         match run.conductor.move_build(run.row.id, &run.server, &mut run.input).await {
-            Ok(Some(server)) => {
+            Ok(Moved::Here(server)) => {
                 run.left.push((flow.records().len(), run.server.host.take()));
-                run.server = server;
+                run.server = *server;
             }
-            Ok(None) => return Err(error),
+            Ok(Moved::Away) => {
+                // Nothing is owed here any more; the controller of the next host says how it ended.
+                run.op.cancel.cancel();
+                return Err(Error::new(ErrorKind::Cancelled, "the build goes on at another controller"));
+            }
+            Ok(Moved::Nowhere) => return Err(error),
             Err(e) => return Err(Error::internal("the next host could not be claimed", e)),
         }
         tried += 1;

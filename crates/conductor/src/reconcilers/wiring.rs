@@ -10,7 +10,7 @@ impl Conductor {
     /// Returns at once.
     pub fn changed(&self, server: Uuid) {
         let me = self.clone();
-        self.running.spawn(async move { me.rewire(&BTreeSet::from([server])).await });
+        self.running.spawn(async move { me.rewire(&BTreeSet::from([server]), true).await });
     }
 
     pub(super) async fn keep_wiring(&self) {
@@ -29,7 +29,7 @@ impl Conductor {
                     while let Ok(more) = changes.try_recv() {
                         servers.extend(more.servers);
                     }
-                    self.rewire(&servers).await;
+                    self.rewire(&servers, true).await;
                 }
                 Err(RecvError::Lagged(_)) => self.rewire_all().await,
                 Err(RecvError::Closed) => return,
@@ -37,22 +37,31 @@ impl Conductor {
         }
     }
 
-    async fn rewire(&self, servers: &BTreeSet<Uuid>) {
+    /// Refreshes the servers whose hosts are here; with `tell`, other controllers are told of theirs.
+    pub(super) async fn rewire(&self, servers: &BTreeSet<Uuid>, tell: bool) {
+        let mut others = Vec::new();
         let mut by_host: BTreeMap<String, Vec<messaging::Assignment>> = BTreeMap::new();
         for id in servers {
             let id = *id;
             let Ok(server) = self.store.read(move |tx| store::servers::get(tx, id)).await else { continue };
             let Some(host) = server.host.clone() else { continue };
+            if self.peer(&host).is_some() {
+                others.push(id);
+                continue;
+            }
             if let Ok(a) = self.assignment(&server).await {
                 by_host.entry(host).or_default().push(a);
             }
+        }
+        if tell && !others.is_empty() {
+            self.tell_peers(others).await;
         }
         for (name, all) in by_host {
             self.refresh(&name, all).await;
         }
     }
 
-    async fn rewire_all(&self) {
+    pub(super) async fn rewire_all(&self) {
         for name in self.hosts.names() {
             match self.assignments_of(&name).await {
                 Ok(all) => self.refresh(&name, all).await,
