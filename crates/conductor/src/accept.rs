@@ -173,15 +173,17 @@ impl Conductor {
         let now = self.env.now();
         let id = server.id;
         let (stored, me) = (row.clone(), self.clone());
-        let (fresh, owner) = self
+        let (fresh, owner, abandoned) = self
             .store
             .write(move |tx| {
                 let mut stored = stored.clone();
+                let mut abandoned = None;
                 // The check before was a courtesy; this one decides, in the unit that changes the state.
                 let begun = store::servers::begin_action(tx, id, action, stored.id, admin, now)?;
                 if let Some((_, flow)) = begun.preempted {
                     // The image that it was to fill goes with it; its bytes follow.
-                    if let Some(image) = crate::finish::flow_image(&store::flows::get(tx, flow)?) {
+                    abandoned = store::flows::get(tx, flow).ok().as_ref().and_then(crate::finish::flow_image);
+                    if let Some(image) = abandoned {
                         store::image::remove(tx, image, now)?;
                     }
                     store::flows::supersede(tx, flow, now)?;
@@ -203,13 +205,18 @@ impl Conductor {
                     tx.note(Topic::Flow, stored.id);
                 }
                 store::flows::insert(tx, &stored)?;
-                Ok((server, stored.owner))
+                Ok((server, stored.owner, abandoned))
             })
             .await
             .map_err(own_error)?;
         // Another controller holds the host: the row is its command.
         if owner == self.options.name {
             self.launch(row, fresh);
+        }
+        if let Some(image) = abandoned
+            && let Err(error) = self.images.settle(image).await
+        {
+            tracing::warn!(%image, %error, "an abandoned snapshot's bytes stay until the next start");
         }
         Ok(accepted)
     }

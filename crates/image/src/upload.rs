@@ -147,6 +147,10 @@ impl Images {
         let bounds = self.bounds(format, true, None);
         let (incoming, written) = receive(self.files(), self.env().uuid(), bounds, reader).await?;
         let _keeping = self.0.keeping.lock().await;
+        // Whoever removed the image meanwhile removed what bytes there were then, and does not look again.
+        if self.store().read(move |tx| store::image::find(tx, id)).await?.is_none() {
+            return Err(Error::no_image(id));
+        }
         let (record, name) = (written.clone(), self.env().uuid());
         let keep = move |files: &crate::files::Files| {
             files.keep(incoming, id)?;

@@ -74,11 +74,13 @@ impl Weather {
         let number = self.calls.fetch_add(1, Relaxed) + 1;
         let silent = || Error::new(ErrorKind::Unreachable, format!("host {host} does not answer"));
         let (words, mut arrived) = mpsc::unbounded_channel();
-        let mut heard = self.clock.steady();
+        // Counted in pauses, not by the clock: a process that stood still has not waited.
+        let mut silence = Duration::ZERO;
         let mut pause = AGAIN;
         loop {
             self.send(host, to, number, op, &call, &words);
-            let sent = self.clock.steady();
+            silence += pause;
+            let mut heard = false;
             let again = self.clock.sleep(pause);
             tokio::pin!(again);
             loop {
@@ -86,16 +88,16 @@ impl Weather {
                     biased;
                     word = arrived.recv() => match word {
                         Some(Word::Answer(answer)) => return answer,
-                        Some(Word::Heard) => heard = self.clock.steady(),
+                        Some(Word::Heard) => (heard, silence) = (true, Duration::ZERO),
                         Some(Word::Gone) | None => return Err(silent()),
                     },
                     () = &mut again => break,
                 }
             }
-            if self.clock.steady().since(heard) >= SILENCE {
+            if silence >= SILENCE {
                 return Err(silent());
             }
-            pause = (pause * 2).min(if heard > sent { AGAIN_HEARD } else { AGAIN_UNHEARD });
+            pause = (pause * 2).min(if heard { AGAIN_HEARD } else { AGAIN_UNHEARD });
         }
     }
 

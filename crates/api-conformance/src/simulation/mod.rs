@@ -123,6 +123,9 @@ impl Ground {
             image: self.image.clone(),
             plan,
         });
+        if stage.plan.hangs() {
+            stage.watch.hanging();
+        }
         for life in 0..stage.plan.lives {
             stage.report(|r| r.lives += 1);
             let last = life + 1 == stage.plan.lives;

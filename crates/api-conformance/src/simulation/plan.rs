@@ -100,6 +100,11 @@ impl Plan {
         self.disturbed == 0 && !failing
     }
 
+    /// Some driver hangs at times.
+    pub fn hangs(&self) -> bool {
+        self.hosts.iter().any(|(o, _)| o.faults.iter().any(|f| f.when == When::Hang))
+    }
+
     pub(crate) fn shape(&self) -> Shape {
         let named = |(n, (options, machine)): (usize, &(Options, Arc<Machine>))| Host {
             name: format!("h{}", n + 1),

@@ -14,6 +14,8 @@ use uuid::Uuid;
 /// The longest that a server may be on its way after the last fault: two leases, and the time of the slowest simulated
 /// operation and of a host's silence with it.
 const LONGEST: Duration = Duration::from_secs(2 * 60 + 45);
+/// What hangs by plan ends with its operation's deadline, which is half an hour.
+const HANGING: Duration = Duration::from_secs(1800 + 60);
 
 /// What was seen so far. It outlives the lives of the process.
 #[derive(Default)]
@@ -26,6 +28,8 @@ struct Seen {
     flows: BTreeMap<Uuid, Timestamp>,
     /// When something was disturbed last, by the steady clock of the life.
     disturbed: Timestamp,
+    /// Some driver hangs by plan.
+    hanging: bool,
     /// When the process stood still last, until when.
     paused: Option<Timestamp>,
     broken: Vec<String>,
@@ -59,6 +63,11 @@ impl Watch {
     /// Seconds that were looked at.
     pub fn seconds(&self) -> u64 {
         self.with(|s| s.seconds)
+    }
+
+    /// Drivers may hang until an operation's deadline.
+    pub fn hanging(&self) {
+        self.with(|s| s.hanging = true);
     }
 
     /// Looks each second until its life ends.
@@ -131,7 +140,7 @@ fn stays(seen: &mut Seen, servers: &[Server], now: Timestamp, out: &mut Vec<Stri
     for (flow, server) in flows {
         let since = *seen.flows.entry(flow).or_insert(now);
         let stay = now.since(since.max(seen.disturbed));
-        if stay > LONGEST {
+        if stay > LONGEST + if seen.hanging { HANGING } else { Duration::ZERO } {
             let action = server.action.map_or("nothing", |a| a.as_str());
             out.push(format!("server {}: {action} for {} s after the last fault", server.id, stay.as_secs()));
         }

@@ -2,7 +2,7 @@
 //! up is told everything that is assigned to it.
 
 use crate::Conductor;
-use driver_api::{DriverEvent, EventKind, Node, Op};
+use driver_api::{DriverEvent, EventKind, Node};
 use messaging::Registration;
 use model::service::Service;
 use uuid::Uuid;
@@ -90,7 +90,7 @@ impl Conductor {
         let Some(host) = self.hosts.get(name) else { return };
         match self.assignments_of(name).await {
             Ok(all) => {
-                let op = Op::new(self.env.uuid());
+                let op = self.errand();
                 if let Err(error) = host.client.sync(all, &op).await {
                     tracing::error!(host = name, %error, detail = ?error.detail, "the host could not take over its assignments");
                 }
@@ -103,10 +103,23 @@ impl Conductor {
     /// Every host's guests against the records, from time to time.
     pub(super) async fn keep_hosts(&self) {
         while self.rest(self.options.reconcile_every).await {
+            let mut comparing = Vec::new();
             for name in self.hosts.names() {
                 if self.hosts.get(&name).is_some_and(|h| h.down_reason.is_none()) {
-                    self.compare(&name).await;
+                    let me = self.clone();
+                    // Each for itself: a host that hangs keeps no other from being looked at.
+                    comparing.push(self.running.spawn(async move {
+                        tokio::select! {
+                            biased;
+                            () = me.stop.cancelled() => {}
+                            () = me.compare(&name) => {}
+                        }
+                    }));
                 }
+            }
+            for one in comparing {
+                // One that panicked said so already.
+                let _ = one.await;
             }
         }
     }
@@ -128,7 +141,7 @@ impl Conductor {
     async fn compare(&self, name: &str) {
         let Some(host) = self.hosts.get(name) else { return };
         // The records are read before the guests: what is built meanwhile is then no orphan.
-        let guests = host.client.list(&Op::new(self.env.uuid())).await;
+        let guests = host.client.list(&self.errand()).await;
         match guests {
             Ok(guests) => {
                 self.remove_orphans(name, &guests).await;

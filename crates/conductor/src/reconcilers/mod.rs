@@ -66,6 +66,13 @@ impl Conductor {
         Ok(())
     }
 
+    /// An operation of a reconciler: bounded, so that what hangs on one host delays nothing for long.
+    fn errand(&self) -> driver_api::Op {
+        let mut op = driver_api::Op::new(self.env.uuid());
+        op.deadline = Some(self.env.clock.steady().plus(self.options.lease / 2));
+        op
+    }
+
     /// Waits for `period` or the end; false at the end.
     async fn rest(&self, period: std::time::Duration) -> bool {
         tokio::select! {

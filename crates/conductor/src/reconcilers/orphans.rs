@@ -2,7 +2,7 @@
 //! mean it.
 
 use crate::Conductor;
-use driver_api::{DestroyMode, Observed, Op};
+use driver_api::{DestroyMode, Observed};
 use model::server::VmState;
 
 /// Whether a record may mean the guest `id` on `host`. What is damaged may mean anything: a guest is only destroyed if
@@ -46,7 +46,7 @@ impl Conductor {
                 continue;
             }
             tracing::warn!(guest = %id, host = name, "removing a guest without a record");
-            let op = Op::new(self.env.uuid());
+            let op = self.errand();
             if let Err(error) = host.client.destroy(id, u64::MAX, DestroyMode::Everything, &op).await {
                 tracing::error!(guest = %id, host = name, %error, "the orphan cannot be removed; trying again later");
             }

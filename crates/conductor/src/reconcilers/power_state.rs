@@ -2,7 +2,7 @@
 //! Source: `nova/compute/manager.py`, `_sync_instance_power_state`.
 
 use crate::Conductor;
-use driver_api::{DriverEvent, Observed, Op, Power, PowerState};
+use driver_api::{DriverEvent, Observed, Power, PowerState};
 use model::server::{Server, VmState};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Conductor {
                 return;
             }
             // The event is a hint; what is true is asked, for the guest may have changed again.
-            let seen = match h.client.get(id, &Op::new(self.env.uuid())).await {
+            let seen = match h.client.get(id, &self.errand()).await {
                 Ok(seen) => seen.power,
                 Err(e) if e.kind == driver_api::ErrorKind::NotFound => PowerState::NoState,
                 Err(_) => return,
@@ -73,7 +73,7 @@ impl Conductor {
             if mend(server.vm_state, server.power_state, power) != Mend::Leave {
                 // Listed before the record was read: ask again for this one.
                 let Some(h) = self.hosts.get(host) else { return };
-                let now = match h.client.get(server.id, &Op::new(self.env.uuid())).await {
+                let now = match h.client.get(server.id, &self.errand()).await {
                     Ok(o) => o.power,
                     Err(e) if e.kind == driver_api::ErrorKind::NotFound => PowerState::NoState,
                     Err(_) => return,
@@ -127,7 +127,7 @@ impl Conductor {
                 tracing::warn!(server = %id, host, "the guest runs though it was stopped; stopping it");
                 let Some(h) = self.hosts.get(host) else { return true };
                 let Ok(assignment) = self.assignment(server).await else { return true };
-                let op = Op::new(self.env.uuid());
+                let op = self.errand();
                 if let Err(error) = h.client.power(assignment, Power::Off { grace: Duration::ZERO }, &op).await {
                     tracing::error!(server = %id, %error, "it cannot be stopped; trying again later");
                 }

@@ -1,7 +1,6 @@
 //! Guests are wired as the network service says: a change of rules, ports or peers reaches the hosts it concerns.
 
 use crate::Conductor;
-use driver_api::Op;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -72,7 +71,7 @@ impl Conductor {
 
     async fn refresh(&self, name: &str, all: Vec<messaging::Assignment>) {
         let Some(host) = self.hosts.get(name).filter(|h| h.down_reason.is_none()) else { return };
-        if let Err(error) = host.client.refresh(all, &Op::new(self.env.uuid())).await {
+        if let Err(error) = host.client.refresh(all, &self.errand()).await {
             tracing::error!(host = name, %error, detail = ?error.detail, "a change could not reach the guests' wiring");
         }
     }
