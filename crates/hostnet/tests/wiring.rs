@@ -157,3 +157,21 @@ async fn a_late_change_wires_nothing() {
     assert_eq!(host.net.audit().await.unwrap(), Vec::<String>::new());
     host.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_host_is_that_of_its_default_route() {
+    let host = Host::new().await;
+    assert_eq!(host.net.address().await, std::net::IpAddr::from([127, 0, 0, 1]), "there is no route");
+    for line in [
+        "link add up0 type veth peer name up1",
+        "addr add 192.0.2.7/24 dev up0",
+        "link set up0 up",
+        "link set up1 up",
+        "route add default via 192.0.2.1",
+    ] {
+        host.ns.ip(line);
+    }
+    assert_eq!(host.net.address().await, std::net::IpAddr::from([192, 0, 2, 7]));
+    host.ns.ip("link del up0");
+    host.end().await;
+}

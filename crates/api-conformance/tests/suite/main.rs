@@ -10,5 +10,6 @@ mod lifecycle;
 mod quota;
 mod restart;
 mod secrets;
+mod server_password;
 mod tenants;
 mod tokens;

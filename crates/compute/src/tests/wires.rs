@@ -117,6 +117,7 @@ async fn a_backend_that_owns_its_network_is_not_wired_by_the_agent() {
     let mut h = house_with(machine, Arc::new(driver));
     let HostReport::Up(r) = h.state().await else { panic!("not up") };
     assert!(r.networking && r.driver.owns.network, "its guests have ports all the same");
+    assert_eq!(r.nodes[0].host_ip, None, "no network of ours to name an address");
     h.client.spawn(assignment(1, 1), &op(1)).await.unwrap();
     h.client.sync(vec![assignment(1, 1)], &op(2)).await.unwrap();
     assert_eq!(h.wires.log(), Vec::<String>::new());
@@ -186,4 +187,11 @@ async fn a_port_that_comes_back_to_the_host_is_not_cut_with_the_guest_that_had_i
     h.client.spawn(other, &op(3)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(*h.wires.there.lock().unwrap(), BTreeSet::from([port(1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_driver_names_no_address_shows_its_networks() {
+    let mut h = house(driver_fake::Options::default());
+    let HostReport::Up(r) = h.state().await else { panic!("not up") };
+    assert_eq!(r.nodes[0].host_ip.as_deref(), Some("192.0.2.9"));
 }

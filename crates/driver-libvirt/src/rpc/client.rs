@@ -235,7 +235,8 @@ impl Client {
     /// Takes at most [`GOODBYE`], and returns when the socket is closed.
     pub async fn close(&self) {
         let bye = async {
-            self.0.idle().await;
+            // What takes longer goes on there without us.
+            let _ = tokio::time::timeout(GOODBYE / 2, self.0.idle()).await;
             let callbacks = std::mem::take(&mut *self.0.callbacks());
             for callback in callbacks {
                 self.deregister_events(callback).await?;
@@ -296,7 +297,13 @@ async fn write_loop(
             m = outbox.recv() => m,
         };
         let Some(message) = message else { break };
-        if let Err(e) = writer.write_all(&message).await {
+        let written = tokio::select! {
+            biased;
+            // A daemon that reads nothing holds nobody up.
+            () = shared.closed.cancelled() => break,
+            written = writer.write_all(&message) => written,
+        };
+        if let Err(e) = written {
             tracing::debug!(error = %e, "writing to libvirt failed");
             break;
         }
@@ -506,6 +513,17 @@ mod tests {
         assert_eq!(answer(&mut theirs, b"").await.0, PROC_CONNECT_CLOSE);
         closing.await.unwrap();
         assert!(read_message(&mut theirs).await.is_err(), "the socket is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_reads_nothing_holds_no_goodbye_up() {
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let (reader, writer) = tokio::io::split(ours);
+        let (tx, _rx) = mpsc::channel(8);
+        let client = Client::over(Socket { reader: Box::new(reader), writer: Box::new(writer) }, tx);
+        let began = tokio::time::Instant::now();
+        client.close().await;
+        assert_eq!(began.elapsed(), GOODBYE);
     }
 
     #[tokio::test(start_paused = true)]
