@@ -1,6 +1,6 @@
 //! Start, restart, crash and end.
 
-use crate::place::{Api, PERSISTENT, Place, until};
+use crate::place::{Api, PERSISTENT, Place, http, until};
 use client::{Method, NewServer};
 use serde_json::json;
 
@@ -175,4 +175,35 @@ fn down_deletes_the_servers_of_everybody() {
     assert_eq!(api.statuses(), []);
     assert_eq!(place.run(&["down", "--json"]).good().json(), json!({"deleted": 0}));
     place.run(&["audit"]).good();
+}
+
+#[test]
+fn the_bare_port_says_what_is_here() {
+    let place = Place::new();
+    let up = place.up(&["--driver", "fake"]);
+    let (status, text) = http(up.address(), "GET / HTTP/1.1", b"");
+    let body: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(status, 300, "{text}");
+    let origin = format!("http://{}", up.address());
+    assert_eq!(body["services"]["compute"], format!("{origin}/compute/v2.1"));
+    // Clients that were given the address alone read the Identity service's versions in it.
+    assert_eq!(body["versions"]["values"][0]["links"][0]["href"], format!("{origin}/identity/v3/"));
+    let (status, text) = http(up.address(), "GET /v2.1/servers HTTP/1.1", b"");
+    assert!(status == 404 && text.contains("/compute/v2.1"), "{text}");
+}
+
+#[test]
+fn what_a_killed_ephemeral_cloud_left_is_swept_at_the_next_start() {
+    let place = Place::new();
+    let left = || std::fs::read_dir(place.path("tmp")).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+    place.up(&["--ephemeral", "--driver", "fake"]).kill();
+    let dead = left();
+    assert_eq!(dead.len(), 1);
+    let up = place.up(&["--ephemeral", "--driver", "fake"]);
+    assert!(!dead[0].exists() && left().len() == 1);
+    // One that runs is left alone.
+    let other = place.up(&["--ephemeral", "--driver", "fake"]);
+    assert_eq!(left().len(), 2);
+    assert_eq!((up.stop(), other.stop()), (Some(0), Some(0)));
+    assert_eq!(left(), Vec::<std::path::PathBuf>::new());
 }
