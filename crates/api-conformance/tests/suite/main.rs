@@ -11,5 +11,6 @@ mod quota;
 mod restart;
 mod secrets;
 mod server_password;
+mod steering;
 mod tenants;
 mod tokens;
