@@ -5,6 +5,7 @@
 
 mod codegen;
 mod command;
+mod deny;
 mod down;
 mod packages;
 mod service;

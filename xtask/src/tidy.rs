@@ -48,6 +48,7 @@ struct Dependency {
 pub fn run() -> Result<(), String> {
     let mut found = Vec::new();
     layers(&mut found)?;
+    crate::deny::check(&mut found)?;
     let mut files = Vec::new();
     rust_files(&root(), &mut files)?;
     for f in &files {
