@@ -10,9 +10,10 @@ use crate::unit::{self, Unit};
 use crate::{Error, Result, Row, Tx, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The most units that share one flush: bounds how long the first of them waits for the others.
@@ -25,6 +26,16 @@ const STATEMENTS: usize = 512;
 /// A connection.
 pub(crate) struct Lite {
     conn: Connection,
+    /// Statements as they came, with what SQLite is told. Only looked up, never walked.
+    known: HashMap<String, Arc<Known>>,
+}
+
+/// What is the same every time a statement runs.
+struct Known {
+    /// With SQLite's kind of parameters.
+    sql: String,
+    /// Names of the answer's columns.
+    columns: OnceLock<Arc<[String]>>,
 }
 
 /// What a connection is for.
@@ -58,12 +69,15 @@ pub(crate) fn open(path: &Path, role: Role, durable: bool) -> Result<Tx> {
     pragma("synchronous", if durable { "FULL" } else { "OFF" })?;
     pragma("foreign_keys", "ON")?;
     pragma("temp_store", "MEMORY")?;
-    pragma("cache_size", "-16384")?;
+    // The writer comes by the same inner pages again and again; a reader's pages are in the kernel's cache anyway.
+    pragma("cache_size", if role == Role::Writer { "-16384" } else { "-4096" })?;
     pragma("journal_size_limit", "67108864")?;
+    // A checkpoint costs flushes of its own, and writes each page once however often it changed since the last.
+    pragma("wal_autocheckpoint", "8192")?;
     if role == Role::Reader {
         pragma("query_only", "ON")?;
     }
-    Ok(Tx::new(Engine::Lite(Lite { conn })))
+    Ok(Tx::new(Engine::Lite(Lite { conn, known: HashMap::new() })))
 }
 
 /// Everything that is in `from`, in a database of its own in memory.
@@ -78,15 +92,29 @@ pub(crate) fn copy(from: &Tx) -> Result<Tx> {
 }
 
 impl Lite {
+    fn known(&mut self, sql: &str) -> Arc<Known> {
+        if let Some(known) = self.known.get(sql) {
+            return known.clone();
+        }
+        if self.known.len() >= STATEMENTS {
+            self.known.clear();
+        }
+        let known = Arc::new(Known { sql: numbered(sql), columns: OnceLock::new() });
+        self.known.insert(sql.to_owned(), known.clone());
+        known
+    }
+
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value]) -> Done<u64> {
-        let mut statement = self.conn.prepare_cached(&numbered(sql)).map_err(refused)?;
+        let known = self.known(sql);
+        let mut statement = self.conn.prepare_cached(&known.sql).map_err(refused)?;
         let rows = statement.execute(rusqlite::params_from_iter(params)).map_err(refused)?;
         Ok(u64::try_from(rows).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn query(&mut self, sql: &str, params: &[Value]) -> Done<Vec<Row>> {
-        let mut statement = self.conn.prepare_cached(&numbered(sql)).map_err(refused)?;
-        let columns: std::sync::Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let known = self.known(sql);
+        let mut statement = self.conn.prepare_cached(&known.sql).map_err(refused)?;
+        let columns = known.columns.get_or_init(|| statement.column_names().into_iter().map(str::to_owned).collect());
         let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(refused)?;
         let mut all = Vec::new();
         while let Some(row) = rows.next().map_err(refused)? {
@@ -102,6 +130,12 @@ impl Lite {
 
     pub(crate) fn batch(&mut self, sql: &str) -> Done<()> {
         self.conn.execute_batch(sql).map_err(refused)
+    }
+
+    /// The same for one statement that comes again and again (the frame of a unit): prepared once.
+    fn frame(&mut self, sql: &str) -> Done<()> {
+        let mut statement = self.conn.prepare_cached(sql).map_err(refused)?;
+        statement.raw_execute().map(|_| ()).map_err(refused)
     }
 
     /// Whether no transaction is open: SQLite ends one by itself when the disk is full or fails.
@@ -187,11 +221,11 @@ pub(crate) fn inline<T>(
         return snapshot(tx, work);
     }
     tx.start_unit();
-    tx.batch("BEGIN IMMEDIATE")?;
+    frame(tx, "BEGIN IMMEDIATE")?;
     let result = unit::run(tx, &mut work);
     if result.is_ok() {
         let changed = tx.changed();
-        if let Err(e) = tx.batch("COMMIT") {
+        if let Err(e) = frame(tx, "COMMIT") {
             undo_all(tx);
             return Err(e);
         }
@@ -205,7 +239,7 @@ pub(crate) fn inline<T>(
 /// Runs one reading unit on the caller's thread.
 fn snapshot<T>(tx: &mut Tx, mut work: impl FnMut(&mut Tx) -> Result<T>) -> Result<T> {
     tx.start_unit();
-    tx.batch("BEGIN DEFERRED")?;
+    frame(tx, "BEGIN DEFERRED")?;
     let result = unit::run(tx, &mut work);
     let changed = tx.changed();
     undo_all(tx);
@@ -223,7 +257,7 @@ type Ran = (Box<dyn Unit>, Result<()>, bool);
 pub(crate) fn write_loop(mut tx: Tx, queue: &Receiver<Job>, counters: &Counters) {
     while let Ok(first) = queue.recv() {
         tx.start_unit();
-        if let Err(e) = tx.batch("BEGIN IMMEDIATE") {
+        if let Err(e) = frame(&mut tx, "BEGIN IMMEDIATE") {
             first.unit.answer(Err(e));
             continue;
         }
@@ -251,7 +285,7 @@ fn run_waiting(tx: &mut Tx, first: Box<dyn Unit>, queue: &Receiver<Job>) -> Vec<
 }
 
 fn commit(tx: &mut Tx, batch: Vec<Ran>, counters: &Counters) {
-    let lost = tx.batch("COMMIT").err().map(|e| e.to_string());
+    let lost = frame(tx, "COMMIT").err().map(|e| e.to_string());
     if let Some(why) = &lost {
         // Whether the disk has it is not known; to run the units again could do them twice.
         undo_all(tx);
@@ -279,15 +313,15 @@ fn one_by_one(tx: &mut Tx, batch: Vec<Ran>, counters: &Counters) {
 
 fn under_savepoint(tx: &mut Tx, unit: &mut dyn Unit) -> Result<()> {
     tx.start_unit();
-    tx.batch("SAVEPOINT unit")?;
+    frame(tx, "SAVEPOINT unit")?;
     let outcome = unit.run(tx);
     if outcome.is_ok() {
-        return tx.batch("RELEASE SAVEPOINT unit");
+        return frame(tx, "RELEASE SAVEPOINT unit");
     }
     if !idle(tx) {
         tx.start_unit();
         tx.batch("ROLLBACK TO SAVEPOINT unit")?;
-        tx.batch("RELEASE SAVEPOINT unit")?;
+        frame(tx, "RELEASE SAVEPOINT unit")?;
     }
     outcome
 }
@@ -302,6 +336,12 @@ pub(crate) fn read_loop(mut tx: Tx, queue: &Mutex<Receiver<Job>>) {
     }
 }
 
+fn frame(tx: &mut Tx, sql: &str) -> Result<()> {
+    let Engine::Lite(lite) = &mut tx.engine else { return tx.batch(sql) };
+    let done = lite.frame(sql);
+    tx.seen(done)
+}
+
 fn idle(tx: &Tx) -> bool {
     matches!(&tx.engine, Engine::Lite(lite) if lite.idle())
 }
@@ -309,7 +349,7 @@ fn idle(tx: &Tx) -> bool {
 fn undo_all(tx: &mut Tx) {
     tx.start_unit();
     if !idle(tx)
-        && let Err(e) = tx.batch("ROLLBACK")
+        && let Err(e) = frame(tx, "ROLLBACK")
     {
         tracing::error!(error = %e, "rollback failed");
     }

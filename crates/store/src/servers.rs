@@ -5,7 +5,7 @@
 mod action;
 mod list;
 
-pub use action::{Begun, Refused, begin_action, finish_action, mark_deleted};
+pub use action::{Begun, Refused, begin_action, finish_action, finish_held, mark_deleted};
 pub use list::{Deleted, Filter, Page, SortKey, list};
 
 use crate::damage::{same, time, whole, word};

@@ -208,7 +208,7 @@ impl Tx {
     fn ready(&self) -> Result<()> {
         self.failure().map_or(Ok(()), Err)
     }
-    fn seen<T>(&mut self, done: std::result::Result<T, (Failure, Error)>) -> Result<T> {
+    pub(crate) fn seen<T>(&mut self, done: std::result::Result<T, (Failure, Error)>) -> Result<T> {
         done.map_err(|(failure, error)| {
             self.failed = Some(failure);
             error

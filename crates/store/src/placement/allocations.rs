@@ -1,6 +1,6 @@
 //! Consumers and what they hold.
 
-use crate::{Result, Row, Tx, params};
+use crate::{Result, Row, Tx, Value, params};
 use driver_api::Timestamp;
 use model::placement::{Allocation, Consumer};
 use uuid::Uuid;
@@ -129,6 +129,20 @@ pub fn insert(tx: &mut Tx, a: &Allocation) -> Result<()> {
         "INSERT INTO allocations (consumer, provider, class, used) VALUES ($1, $2, $3, $4)",
         params![a.consumer, a.provider, &a.class, a.used],
     )?;
+    Ok(())
+}
+
+/// Writes what a new consumer holds, in one statement.
+pub fn insert_all(tx: &mut Tx, consumer: Uuid, provider: Uuid, held: &[(&str, i64)]) -> Result<()> {
+    if held.is_empty() {
+        return Ok(());
+    }
+    let mut values = vec![Value::from(consumer), Value::from(provider)];
+    let rows: Vec<String> = (0..held.len()).map(|n| format!("($1, $2, ${}, ${})", 2 * n + 3, 2 * n + 4)).collect();
+    for (class, used) in held {
+        values.extend([Value::from(*class), Value::from(*used)]);
+    }
+    tx.execute(&format!("INSERT INTO allocations (consumer, provider, class, used) VALUES {}", rows.join(", ")), &values)?;
     Ok(())
 }
 

@@ -54,9 +54,20 @@ pub fn finish_action(
     now: Timestamp,
     edit: impl FnOnce(&mut Server),
 ) -> Result<Server> {
-    let mut server = lock(tx, id)?;
+    let server = lock(tx, id)?;
+    finish_held(tx, server, flow, now, edit)
+}
+
+/// The same for a server that this unit holds already ([`lock`]).
+pub fn finish_held(
+    tx: &mut Tx,
+    mut server: Server,
+    flow: Uuid,
+    now: Timestamp,
+    edit: impl FnOnce(&mut Server),
+) -> Result<Server> {
     if server.flow_id != Some(flow) {
-        return Err(Error::Conflict(format!("server {id} is owned by another flow")));
+        return Err(Error::Conflict(format!("server {} is owned by another flow", server.id)));
     }
     edit(&mut server);
     server.action = None;
