@@ -44,7 +44,8 @@ pub struct LibvirtHost {
 impl LibvirtHost {
     /// The host of that name; it must be up.
     pub fn of(name: &'static str) -> LibvirtHost {
-        let variable = |tail: &str| variable("libvirt", &format!("KILONOVA_TEST_LIBVIRT_{}{tail}", name.to_uppercase()));
+        let variable =
+            |tail: &str| variable("libvirt", &format!("KILONOVA_TEST_LIBVIRT_{}{tail}", name.to_uppercase()));
         LibvirtHost { name, socket: variable(""), netns: variable("_NETNS"), address: variable("_IP") }
     }
 

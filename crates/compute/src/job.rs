@@ -3,8 +3,8 @@
 use crate::host::{Host, cancelled};
 use crate::lane::{Ticket, Verb};
 use driver_api::{
-    Clock, DestroyMode, EXTERNAL, Error, ErrorKind, Observed, Op, Phase, Power, Progress, RebootKind, Result, SnapshotResult,
-    metered,
+    Clock, DestroyMode, EXTERNAL, Error, ErrorKind, Observed, Op, Phase, Power, Progress, RebootKind, Result,
+    SnapshotResult, metered,
 };
 use messaging::{Assignment, Call, Outcome};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -170,8 +170,7 @@ impl Host {
     /// has its wires already. While the backend does not answer, an assigned guest counts as there.
     pub(crate) async fn sync(&self) -> Result<()> {
         let Some(wiring) = self.wires() else { return Ok(()) };
-        let there: Option<BTreeSet<Uuid>> =
-            self.driver.list().await.ok().map(|all| all.iter().map(|o| o.id).collect());
+        let there: Option<BTreeSet<Uuid>> = self.driver.list().await.ok().map(|all| all.iter().map(|o| o.id).collect());
         let mut wired = self.wired.lock().await;
         let mut desired = BTreeMap::new();
         for id in self.assignments.ids() {
@@ -224,7 +223,9 @@ fn failed(e: &hostnet::Error) -> Error {
             ErrorKind::UnsupportedSpec
         }
         hostnet::Error::InUse(_) | hostnet::Error::NoNamespace(_) => ErrorKind::Unreachable,
-        hostnet::Error::Command { .. } | hostnet::Error::Io { .. } | hostnet::Error::Output { .. } => ErrorKind::Internal,
+        hostnet::Error::Command { .. } | hostnet::Error::Io { .. } | hostnet::Error::Output { .. } => {
+            ErrorKind::Internal
+        }
     };
     let source = std::error::Error::source(e).map(|s| format!(": {s}")).unwrap_or_default();
     Error::new(kind, "the host could not wire the guest's ports").detail(format!("{e}{source}"))

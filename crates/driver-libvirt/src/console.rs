@@ -33,7 +33,9 @@ impl Console for Libvirt {
         }
         match kind {
             ConsoleKind::Serial => {
-                let line = external("libvirt.open_console", stream::open_console(&host.address, &domain)).await.map_err(from_rpc)?;
+                let line = external("libvirt.open_console", stream::open_console(&host.address, &domain))
+                    .await
+                    .map_err(from_rpc)?;
                 let (user, carry) = line.split(&host.stop);
                 host.tasks.spawn(carry);
                 let (reader, writer) = tokio::io::split(user);

@@ -33,6 +33,11 @@ async fn the_making_of_a_guest_tells_its_calls() {
     }
     assert!(time.total <= wall, "{:?} of {wall:?}: {}", time.total, time.parts());
     assert_eq!(calls("libvirt"), 0, "a procedure without a name: {}", time.parts());
-    let ((), time) = metered(op.id, async { lab.driver.destroy(s.id, DestroyMode::Everything, &op).await.unwrap() }).await;
-    assert!(time.by_name.contains_key("libvirt.destroy") && time.by_name.contains_key("libvirt.undefine"), "{}", time.parts());
+    let ((), time) =
+        metered(op.id, async { lab.driver.destroy(s.id, DestroyMode::Everything, &op).await.unwrap() }).await;
+    assert!(
+        time.by_name.contains_key("libvirt.destroy") && time.by_name.contains_key("libvirt.undefine"),
+        "{}",
+        time.parts()
+    );
 }

@@ -37,7 +37,11 @@ pub async fn settled(cloud: &Cloud, ledger: &Mutex<Ledger>, told: &str, process:
         let busy: Vec<&Value> = rows.values().filter(|s| moving(s)).collect();
         at_first.get_or_insert(busy.len());
         let services = get(cloud, "compute", "/os-services", told, process).await;
-        let up = services["services"].as_array().unwrap().iter().filter(|s| s["state"] == "up" && s["binary"] == "nova-compute");
+        let up = services["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|s| s["state"] == "up" && s["binary"] == "nova-compute");
         if busy.is_empty() && up.count() == process.hosts.len() {
             break rows;
         }
@@ -65,7 +69,9 @@ fn compare(l: &mut Ledger, rows: &BTreeMap<String, Value>, told: &str, process: 
                 }
                 known.deleting = false;
             }
-            None if !known.deleted && !known.deleting => wrong.push(format!("{id} was acknowledged and is lost: {known:?}")),
+            None if !known.deleted && !known.deleting => {
+                wrong.push(format!("{id} was acknowledged and is lost: {known:?}"))
+            }
             None => known.deleted = true,
         }
     }

@@ -138,7 +138,8 @@ impl Client {
                 let id = answer["server"]["id"].as_str().unwrap().to_owned();
                 self.with(|l| {
                     l.creates += 1;
-                    l.servers.insert(id.clone(), Known { may_be: vec!["ACTIVE"], client: self.number, ..Known::default() });
+                    l.servers
+                        .insert(id.clone(), Known { may_be: vec!["ACTIVE"], client: self.number, ..Known::default() });
                 });
                 self.look(&id).await
             }

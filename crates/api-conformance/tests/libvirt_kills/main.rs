@@ -55,7 +55,11 @@ async fn nothing_acknowledged_is_lost_on_real_hosts() {
             client.await.unwrap_or_else(|e| panic!("{told}: {e}"));
         }
         let kept = ledger.lock().unwrap().servers.len();
-        println!("round {round}: killed after {:.1} s with {kept} servers; settled before in {:.1} s", after.as_secs_f64(), took.as_secs_f64());
+        println!(
+            "round {round}: killed after {:.1} s with {kept} servers; settled before in {:.1} s",
+            after.as_secs_f64(),
+            took.as_secs_f64()
+        );
     }
     let told = format!("seed {seed}, end");
     process.start();
@@ -69,7 +73,13 @@ async fn nothing_acknowledged_is_lost_on_real_hosts() {
     println!(
         "libvirt kills: {rounds} rounds in {:.0} s, seed {seed}: {} creates, {} deletes and {} actions acknowledged, {} requests in flight \
          at the kill, {} servers found in an action after it; longest until settled {:.1} s",
-        begun.elapsed().as_secs_f64(), l.creates, l.deletes, l.actions, l.in_flight, taken_up + found, longest.max(took).as_secs_f64(),
+        begun.elapsed().as_secs_f64(),
+        l.creates,
+        l.deletes,
+        l.actions,
+        l.in_flight,
+        taken_up + found,
+        longest.max(took).as_secs_f64(),
     );
     assert!(rounds < 5 || (l.creates > 0 && l.deletes > 0 && taken_up > 0), "the kills met nothing: {l:?}");
 }
@@ -82,6 +92,11 @@ async fn a_stray_wire_is_found(cloud: &client::Cloud, told: &str, process: &Proc
         quiet(&[&["ip", "-n", &host.netns], words].concat());
     }
     let report = check::get(cloud, "kilonova", "/audit", told, process).await;
-    let found: Vec<(&str, &str)> = report["findings"].as_array().unwrap().iter().filter_map(|f| Some((f["kind"].as_str()?, f["subject"].as_str()?))).collect();
+    let found: Vec<(&str, &str)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|f| Some((f["kind"].as_str()?, f["subject"].as_str()?)))
+        .collect();
     assert_eq!(found, [("wire", tap)], "{told}: {report}");
 }

@@ -146,11 +146,13 @@ impl Process {
 
     /// What is left on the hosts: guests, wires, guests' directories.
     pub fn left(&self) -> Vec<String> {
-        let mut left: Vec<String> = self.domains().into_iter().map(|(id, host, _)| format!("guest {id} on {host}")).collect();
+        let mut left: Vec<String> =
+            self.domains().into_iter().map(|(id, host, _)| format!("guest {id} on {host}")).collect();
         for h in &self.hosts {
             left.extend(h.wires().into_iter().map(|w| format!("{w} on {}", h.name)));
             let instances = self.path("data/hosts").join(h.name).join("driver/instances");
-            let entries = std::fs::read_dir(&instances).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+            let entries =
+                std::fs::read_dir(&instances).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
             left.extend(entries.filter(|n| n != "_base").map(|n| format!("directory {n} on {}", h.name)));
         }
         left

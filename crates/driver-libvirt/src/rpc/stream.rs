@@ -158,12 +158,7 @@ async fn user_to_guest(
     }
     ended.cancel();
     header.status = Status::Ok;
-    let close = Header {
-        procedure: client::PROC_CONNECT_CLOSE,
-        kind: Kind::Call,
-        serial: CLOSE_SERIAL,
-        ..header
-    };
+    let close = Header { procedure: client::PROC_CONNECT_CLOSE, kind: Kind::Call, serial: CLOSE_SERIAL, ..header };
     // To a stream that the daemon ended by itself this is one word more, which it drops.
     let _ = writer.write_all(&header.message(&[])).await;
     let _ = writer.write_all(&close.message(&[])).await;
