@@ -72,7 +72,12 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 fn write(dir: &Path, name: &str, value: &[u8]) -> io::Result<()> {
-    std::fs::create_dir_all(dir)?;
+    if !dir.is_dir() {
+        std::fs::create_dir_all(dir)?;
+        if let Some(parent) = dir.parent() {
+            std::fs::File::open(parent)?.sync_all()?;
+        }
+    }
     let path = dir.join(name);
     let fresh = path.with_extension("new");
     let mut file = std::fs::File::create(&fresh)?;

@@ -26,7 +26,13 @@ impl DataDir {
     pub fn open(path: &Path, ephemeral: bool) -> io::Result<DataDir> {
         use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
         let fresh = !path.exists();
+        let missing: Vec<&Path> = path.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.exists()).collect();
         std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)?;
+        // Or a power cut could take the directory away with everything that was flushed into it.
+        for made in missing {
+            let parent = made.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent)?.sync_all()?;
+        }
         let path = path.canonicalize()?;
         let lock = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path.join("lock"))?;
         match lock.try_lock() {
@@ -109,6 +115,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const DIR: &str = "KILONOVA_SECRET_CUT_DIR";
+
+    /// The recorded program: this test run again. Without the variable it has nothing to do.
+    #[test]
+    fn a_first_start_makes_a_secret() {
+        use std::io::Write;
+        let Some(dir) = std::env::var_os(DIR) else { return };
+        let mut data = DataDir::open(&Path::new(&dir).join("deep/data"), false).unwrap();
+        let (secret, _) = data.secret("admin-password", &model::Random::os()).unwrap();
+        data.keep();
+        writeln!(std::io::stdout(), "told {secret}").unwrap();
+    }
+
     #[test]
     fn only_what_the_dead_left_is_swept_away() {
         let parent = tempfile::tempdir().unwrap();
@@ -129,6 +148,29 @@ mod tests {
         sweep(parent.path());
         assert_eq!([1, 2, 3].map(|n| of(n).exists()), [true, false, true]);
         assert!(parent.path().join("kilonova-mine").exists());
+    }
+
+    #[test]
+    fn a_secret_that_was_told_survives_a_power_cut() {
+        use power_cut::{Disk, Event, Honesty, Log, record};
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::start(dir.path()).unwrap();
+        let args = ["datadir::tests::a_first_start_makes_a_secret", "--exact", "--nocapture"];
+        let test = std::env::current_exe().unwrap();
+        record(&mut log, &test, &args, &[(DIR, dir.path().to_str().unwrap())], &mut |_| false).unwrap();
+        let told = log.events().iter().enumerate().find_map(|(at, event)| match event {
+            Event::Said(words) => String::from_utf8_lossy(words).lines().find_map(|l| Some((at, l.split_once("told ")?.1.to_owned()))),
+            _ => None,
+        });
+        let (at, secret) = told.unwrap();
+        let lost = |honesty| {
+            let mut disk = Disk::new(&log, honesty);
+            disk.advance(at + 1);
+            let kept = |seed| disk.cut(seed).files.get(Path::new("deep/data/admin-password")).cloned();
+            (0..200).filter(|seed| kept(*seed) != Some(format!("{secret}\n").into_bytes())).count()
+        };
+        assert_eq!(lost(Honesty::Honest), 0);
+        assert!(lost(Honesty::Liar) > 0, "the test can fail");
     }
 
     #[test]
