@@ -52,7 +52,7 @@ fn progress_file(kind: &str) -> Result<PathBuf, String> {
     let git = |args: &[&str]| output(Command::new("git").args(args).current_dir(root()));
     let state = format!("{}-{}", git(&["rev-parse", "--short=12", "HEAD"])?.trim(), git(&["status", "--porcelain"])?.len());
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("soak").join(format!("{kind}-{state}")))
+    Ok(target.join("soak-progress").join(format!("{kind}-{state}")))
 }
 
 /// The test keeps count itself, by data directories that are done; it tells its rate and what was acknowledged.
