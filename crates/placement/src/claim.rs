@@ -4,7 +4,7 @@
 //! schedulers who saw the same free host cannot both get it, whatever their memory said.
 
 use driver_api::Timestamp;
-use model::placement::{Allocation, Consumer, Resources};
+use model::placement::{Consumer, Resources};
 use store::placement::{allocations, inventories};
 use store::{Result, Tx};
 use uuid::Uuid;
@@ -51,10 +51,8 @@ pub fn claim(tx: &mut Tx, now: Timestamp, who: &Claimant, provider: Uuid, resour
     if !resources.is_empty() {
         allocations::insert_consumer(tx, &consumer)?;
     }
-    for (class, amount) in resources {
-        let row = Allocation { consumer: who.consumer, provider, class: class.clone(), used: *amount };
-        allocations::insert(tx, &row)?;
-    }
+    let held: Vec<(&str, i64)> = resources.iter().map(|(class, amount)| (class.as_str(), *amount)).collect();
+    allocations::insert_all(tx, who.consumer, provider, &held)?;
     Ok(true)
 }
 

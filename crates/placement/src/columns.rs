@@ -68,6 +68,8 @@ pub(crate) struct ClassColumn {
     pub(crate) step: Vec<i64>,
     /// Some row has a least amount or a step other than 1.
     uneven: bool,
+    /// No row's largest piece is smaller.
+    least_max: i64,
 }
 
 impl ClassColumn {
@@ -82,6 +84,7 @@ impl ClassColumn {
             min: vec![1; rows],
             step: vec![1; rows],
             uneven: false,
+            least_max: i64::MAX,
         }
     }
     fn grow(&mut self) {
@@ -102,6 +105,7 @@ impl ClassColumn {
         (self.min[row], self.max[row], self.step[row]) = (i.min_unit, i.max_unit, i.step_size.max(1));
         self.free[row] = self.capacity[row] - i.used;
         self.uneven |= i.min_unit != 1 || i.step_size > 1;
+        self.least_max = self.least_max.min(i.max_unit);
     }
     fn note(&mut self, row: usize, change: i64) {
         self.used[row] = (self.used[row] + change).max(0);
@@ -118,6 +122,14 @@ impl ClassColumn {
     /// The same of every row.
     pub(crate) fn frees(&self) -> &[i64] {
         &self.free
+    }
+    /// Every row promises any amount up to its largest piece.
+    pub(crate) fn is_even(&self) -> bool {
+        !self.uneven
+    }
+    /// No row's largest piece is smaller than this.
+    pub(crate) fn least_max(&self) -> i64 {
+        self.least_max
     }
     /// Could the row promise `amount`?
     pub(crate) fn fits(&self, row: usize, amount: i64) -> bool {
@@ -154,6 +166,8 @@ impl Words {
 #[derive(Debug, Clone)]
 pub struct Columns {
     rows: BTreeMap<Uuid, u32>,
+    /// Rows of each host.
+    by_host: BTreeMap<Arc<str>, Vec<u32>>,
     unused: Vec<u32>,
     pub(crate) provider: Vec<Option<Arc<Provider>>>,
     pub(crate) host: Vec<Arc<str>>,
@@ -188,6 +202,7 @@ impl Columns {
     pub fn new() -> Columns {
         Columns {
             rows: BTreeMap::new(),
+            by_host: BTreeMap::new(),
             unused: Vec::new(),
             provider: Vec::new(),
             host: Vec::new(),
@@ -235,6 +250,10 @@ impl Columns {
     pub(crate) fn has_trait(&self, row: usize, id: u32) -> bool {
         self.bits[row * self.stride + id as usize / 64] & (1 << (id % 64)) != 0
     }
+    /// 64 of a row's traits, as bits.
+    pub(crate) fn trait_word(&self, row: usize, word: usize) -> u64 {
+        self.bits[row * self.stride + word]
+    }
     pub(crate) fn traits_of(&self, row: usize) -> impl Iterator<Item = &Arc<str>> {
         let has = move |(id, _): &(usize, &Arc<str>)| u32::try_from(*id).is_ok_and(|id| self.has_trait(row, id));
         self.traits.names.iter().enumerate().filter(has).map(|(_, n)| n)
@@ -251,7 +270,7 @@ impl Columns {
             None => self.add_row(l.provider.id),
         };
         self.state[row] |= LIVE;
-        self.host[row] = l.provider.host.as_deref().unwrap_or("").into();
+        self.set_host(row, l.provider.host.as_deref().unwrap_or(""));
         self.provider[row] = Some(Arc::new(l.provider.clone()));
         self.instances[row] = l.consumers;
         self.member_of[row].clone_from(&l.aggregates);
@@ -272,6 +291,7 @@ impl Columns {
     pub fn remove(&mut self, id: Uuid) {
         let Some(number) = self.rows.remove(&id) else { return };
         let row = number as usize;
+        self.set_host(row, "");
         self.state[row] = 0;
         self.provider[row] = None;
         for c in &mut self.classes {
@@ -302,10 +322,28 @@ impl Columns {
     }
     /// Sets a flag of all rows of a host.
     pub(crate) fn flag_host(&mut self, host: &str, flag: u8, on: bool) {
-        for row in 0..self.slots() {
-            if self.state[row] & LIVE != 0 && &*self.host[row] == host {
-                self.flag(row, flag, on);
+        for row in self.rows_of(host).to_vec() {
+            self.flag(row as usize, flag, on);
+        }
+    }
+    /// Rows of a host's nodes.
+    pub(crate) fn rows_of(&self, host: &str) -> &[u32] {
+        self.by_host.get(host).map_or(&[], Vec::as_slice)
+    }
+    fn set_host(&mut self, row: usize, host: &str) {
+        if *self.host[row] == *host {
+            return;
+        }
+        let number = u32::try_from(row).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut self.host[row], host.into());
+        if let Some(rows) = self.by_host.get_mut(&before) {
+            rows.retain(|r| *r != number);
+            if rows.is_empty() {
+                self.by_host.remove(&before);
             }
+        }
+        if !host.is_empty() {
+            self.by_host.entry(self.host[row].clone()).or_default().push(number);
         }
     }
     /// The host aggregates as they are now; zones follow from them.

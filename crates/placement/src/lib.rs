@@ -8,6 +8,7 @@ pub mod claim;
 pub mod columns;
 pub mod http;
 mod ops;
+mod quick;
 pub mod rank;
 mod register;
 pub mod spec;
@@ -58,8 +59,9 @@ pub struct Placement {
     env: Env,
     options: Arc<Options>,
     columns: Arc<RwLock<Columns>>,
-    /// Held from a read of rows until memory has them: an older read never lands on a newer one.
-    refresh: Arc<tokio::sync::Mutex<()>>,
+    /// Held from a read of rows until memory has them: an older read never lands on a newer one. Hosts that register
+    /// share it: each brings rows of its own, and comes with one registration at a time.
+    refresh: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// One node of a compute host, as `os-hypervisors` and `os-services` show it.
@@ -98,7 +100,7 @@ impl Placement {
     /// # Errors
     /// The store's.
     pub async fn load(&self) -> Result<()> {
-        let _refresh = self.refresh.lock().await;
+        let _refresh = self.refresh.write().await;
         let all = self.store.read(register::load_all).await?;
         let mut c = self.write();
         c.retain(&all.iter().map(|l| l.provider.id).collect::<BTreeSet<_>>());
@@ -111,7 +113,7 @@ impl Placement {
     /// # Errors
     /// The store's.
     pub async fn reload(&self, provider: Uuid) -> Result<()> {
-        let _refresh = self.refresh.lock().await;
+        let _refresh = self.refresh.write().await;
         let loaded = self.store.read(move |tx| register::load_one(tx, provider)).await?;
         match &loaded {
             Some(l) => self.write().upsert(l),
@@ -123,7 +125,7 @@ impl Placement {
     /// # Errors
     /// The store's.
     pub async fn refresh(&self, providers: Vec<Uuid>) -> Result<()> {
-        let _refresh = self.refresh.lock().await;
+        let _refresh = self.refresh.write().await;
         let ids = providers.clone();
         let loaded = self.store.read(move |tx| register::load_many(tx, &ids)).await?;
         let mut c = self.write();
@@ -141,7 +143,7 @@ impl Placement {
     /// The store's; `Conflict` if another provider has the node's name.
     pub async fn register(&self, service: &Service) -> Result<bool> {
         let wanted = register::wanted(service);
-        let _refresh = self.refresh.lock().await;
+        let _refresh = self.refresh.read().await;
         let w = wanted.clone();
         let read = move |tx: &mut store::Tx| Ok((register::differs(tx, &w)?, register::load_some(tx, &w)?));
         let (differs, mut rows) = self.store.read(read).await?;
@@ -199,12 +201,12 @@ impl Placement {
     }
     /// Ranks hosts by what memory knows.
     pub fn rank(&self, spec: &RequestSpec) -> Ranked {
-        let tie = self.env.random.u64();
-        rank::rank(&self.read(), spec, tie)
+        self.rank_with(spec, self.env.random.u64())
     }
     /// The same, where the caller holds the rows that the answer rests on and draws the tie itself.
     pub fn rank_with(&self, spec: &RequestSpec, tie: u64) -> Ranked {
-        rank::rank(&self.read(), spec, tie)
+        let columns = self.read();
+        quick::rank(&columns, spec, tie).unwrap_or_else(|| rank::rank(&columns, spec, tie))
     }
     /// Ranks hosts; where none is left, memory is read again before the answer is believed.
     /// # Errors
@@ -266,7 +268,7 @@ impl Placement {
     /// Is any host of this name known and able to take servers?
     pub fn is_ready(&self, host: &str) -> bool {
         let c = self.read();
-        (0..c.slots()).any(|r| c.state[r] & READY == READY && &*c.host[r] == host)
+        c.rows_of(host).iter().any(|r| c.state[*r as usize] & READY == READY)
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Columns> {

@@ -238,7 +238,7 @@ fn filter_class(column: &ClassColumn, need: i64, filter: &str, sieve: &mut Sieve
 
 /// Metrics that are weighed, as `nova/scheduler/weights` has them by default: more free memory, CPUs and disk are
 /// better, running builds and failed ones are worse. Failures outweigh all else.
-const MULTIPLIERS: [f64; 5] = [1.0, 1.0, 1.0, -1.0, -1_000_000.0];
+pub(crate) const MULTIPLIERS: [f64; 5] = [1.0, 1.0, 1.0, -1.0, -1_000_000.0];
 
 /// An order of best hosts that a heap understands: weight, then the tie's own order, then the row.
 #[derive(PartialEq)]
@@ -296,29 +296,53 @@ fn weigh(c: &Columns, alive: &[u32], spec: &RequestSpec, tie: u64) -> Vec<Candid
             Policy::Affinity | Policy::AntiAffinity => {}
         }
     }
-    let mut best: BinaryHeap<Reverse<Key>> = BinaryHeap::with_capacity(limit.min(alive.len()) + 1);
-    let mut floor = Key(f64::NEG_INFINITY, 0, u32::MAX);
+    let mut best = Best::new(limit.min(alive.len()), tie);
     for (weight, r) in weights.into_iter().zip(alive) {
-        if weight < floor.0 {
-            continue;
-        }
-        let key = Key(weight, mix(tie, *r), *r);
-        if best.len() == limit {
-            if key < floor {
-                continue;
-            }
-            best.pop();
-        }
-        best.push(Reverse(key));
-        if best.len() == limit
-            && let Some(worst) = best.peek()
-        {
-            floor = Key(worst.0.0, worst.0.1, worst.0.2);
+        best.offer(weight, *r);
+    }
+    best.candidates(c)
+}
+
+/// The best so far, at most so many.
+pub(crate) struct Best {
+    heap: BinaryHeap<Reverse<Key>>,
+    limit: usize,
+    tie: u64,
+    /// The worst that is kept, once so many are.
+    floor: Key,
+}
+
+impl Best {
+    pub(crate) fn new(limit: usize, tie: u64) -> Best {
+        Best { heap: BinaryHeap::with_capacity(limit + 1), limit, tie, floor: Key(f64::NEG_INFINITY, 0, u32::MAX) }
+    }
+    /// Keeps a row if it is among the best.
+    #[inline]
+    pub(crate) fn offer(&mut self, weight: f64, row: u32) {
+        if weight >= self.floor.0 {
+            self.take(Key(weight, mix(self.tie, row), row));
         }
     }
-    let mut keys: Vec<Key> = best.into_iter().map(|k| k.0).collect();
-    keys.sort_by(|a, b| b.cmp(a));
-    keys.iter().filter_map(|k| candidate(c, k.2 as usize, k.0)).collect()
+    fn take(&mut self, key: Key) {
+        if self.heap.len() == self.limit {
+            if key < self.floor {
+                return;
+            }
+            self.heap.pop();
+        }
+        self.heap.push(Reverse(key));
+        if self.heap.len() == self.limit
+            && let Some(worst) = self.heap.peek()
+        {
+            self.floor = Key(worst.0.0, worst.0.1, worst.0.2);
+        }
+    }
+    /// They, the best first.
+    pub(crate) fn candidates(self, c: &Columns) -> Vec<Candidate> {
+        let mut keys: Vec<Key> = self.heap.into_iter().map(|k| k.0).collect();
+        keys.sort_by(|a, b| b.cmp(a));
+        keys.iter().filter_map(|k| candidate(c, k.2 as usize, k.0)).collect()
+    }
 }
 
 fn candidate(c: &Columns, row: usize, weight: f64) -> Option<Candidate> {
