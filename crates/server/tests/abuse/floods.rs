@@ -52,7 +52,7 @@ fn guessed_passwords() {
     let before = process.resident();
     let right = place.read("data/admin-password").trim().to_owned();
     let answers: Vec<_> = std::thread::scope(|s| {
-        let guess = |w: usize, n: usize| login(ABUSER, address, if w % 2 == 0 { "admin" } else { "nobody" }, &format!("guess {n}"));
+        let guess = |w: usize, n: usize| login(ABUSER, address, if w.is_multiple_of(2) { "admin" } else { "nobody" }, &format!("guess {n}"));
         let workers: Vec<_> =
             (0..32).map(|w| s.spawn(move || (0..8).map(|n| guess(w, n)).collect::<Vec<_>>())).collect();
         for _ in 0..10 {
