@@ -133,6 +133,14 @@ impl World {
     pub(crate) fn link(&self) -> Option<Arc<dyn Link>> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+    /// Its directory: the files of images and hosts.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+    /// The database in memory that outlives its lives, if it is kept there.
+    pub fn kept(&self) -> Option<Store> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
     /// What it is made of now.
     pub fn shape(&self) -> Shape {
         self.shape.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -154,5 +154,8 @@ fn step_into<'a>(v: &'a mut Json, step: &str) -> Option<&'a mut Json> {
 fn remove(v: &mut Json, path: &[String]) -> bool {
     let (last, before) = path.split_last().unwrap();
     let holder = before.iter().try_fold(v, |v, step| step_into(v, step));
-    matches!(holder, Some(Json::Object(map)) if map.remove(last).is_some())
+    match holder {
+        Some(Json::Object(map)) => map.remove(last).is_some(),
+        _ => false,
+    }
 }
