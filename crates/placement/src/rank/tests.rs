@@ -189,8 +189,12 @@ fn few_of(spec: RequestSpec, asked: usize) -> RequestSpec {
     match asked {
         0 => {}
         1 => spec.image_format = Some("qcow2".into()),
-        2 => drop(spec.required_traits.insert("COMPUTE_IMAGE_TYPE_RAW".into())),
-        _ => drop(spec.forbidden_traits.insert("COMPUTE_IMAGE_TYPE_RAW".into())),
+        2 => {
+            spec.required_traits.insert("COMPUTE_IMAGE_TYPE_RAW".into());
+        }
+        _ => {
+            spec.forbidden_traits.insert("COMPUTE_IMAGE_TYPE_RAW".into());
+        }
     }
     spec.resources.retain(|class, _| class != DISK_GB || asked != 2);
     spec
