@@ -21,6 +21,14 @@ CREATE TABLE allocations (
     FOREIGN KEY (provider) REFERENCES resource_providers(id),
     PRIMARY KEY (consumer, provider, class)
 );
+CREATE TABLE changes (
+    seq bigint NOT NULL,
+    xid bigint NOT NULL,
+    topic text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    created_at bigint NOT NULL,
+    PRIMARY KEY (seq)
+);
 CREATE TABLE consumers (
     id text NOT NULL,
     generation bigint NOT NULL,
@@ -30,6 +38,14 @@ CREATE TABLE consumers (
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
     PRIMARY KEY (id)
+);
+CREATE TABLE controllers (
+    name text COLLATE "C" NOT NULL,
+    owner text COLLATE "C" NOT NULL,
+    beat bigint NOT NULL,
+    ended bigint NOT NULL,
+    created_at bigint NOT NULL,
+    PRIMARY KEY (name)
 );
 CREATE TABLE counters (
     name text COLLATE "C" NOT NULL,
@@ -428,6 +444,8 @@ CREATE TABLE services (
     nodes text NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
+    controller text COLLATE "C",
+    down_reason text,
     PRIMARY KEY (id),
     UNIQUE (host),
     UNIQUE (number)
@@ -444,6 +462,8 @@ CREATE TABLE subnets (
     PRIMARY KEY (id)
 );
 CREATE INDEX allocations_provider ON allocations USING btree (provider, class);
+CREATE INDEX changes_created ON changes USING btree (created_at);
+CREATE INDEX changes_xid ON changes USING btree (xid, seq);
 CREATE INDEX consumers_project ON consumers USING btree (project_id, user_id);
 CREATE INDEX flows_server ON flows USING btree (server_id, created_at, id);
 CREATE INDEX flows_unfinished ON flows USING btree (lease_until, id) WHERE (state = ANY (ARRAY['running'::text, 'unwinding'::text]));

@@ -17,6 +17,15 @@ CREATE TABLE allocations (
     PRIMARY KEY (consumer, provider, class)
 ) STRICT;
 CREATE INDEX allocations_provider ON allocations (provider, class);
+CREATE TABLE changes (
+    seq INTEGER NOT NULL PRIMARY KEY,
+    xid INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    key TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX changes_created ON changes (created_at);
+CREATE INDEX changes_xid ON changes (xid, seq);
 CREATE TABLE consumers (
     id TEXT NOT NULL PRIMARY KEY,
     generation INTEGER NOT NULL,
@@ -27,6 +36,13 @@ CREATE TABLE consumers (
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX consumers_project ON consumers (project_id, user_id);
+CREATE TABLE controllers (
+    name TEXT NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    beat INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
 CREATE TABLE counters (
     name TEXT NOT NULL PRIMARY KEY,
     value INTEGER NOT NULL
@@ -406,7 +422,7 @@ CREATE TABLE services (
     nodes TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
-) STRICT;
+, controller TEXT, down_reason TEXT) STRICT;
 CREATE TABLE subnets (
     id TEXT NOT NULL PRIMARY KEY,
     network_id TEXT NOT NULL REFERENCES networks (id),
