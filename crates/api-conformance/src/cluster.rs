@@ -210,12 +210,14 @@ impl TestCluster {
     /// If they run for ever.
     pub async fn idle(&self) {
         let ended = async {
+            let mut pause = Duration::from_millis(5);
             loop {
                 self.conductor().idle().await;
                 if self.store().read(store::flows::unfinished).await.expect("flows can be read").is_empty() {
                     return;
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
             }
         };
         assert!(tokio::time::timeout(self.patience(), ended).await.is_ok(), "flows run for ever");

@@ -126,11 +126,16 @@ impl<J> Lane<J> {
         }
     }
 
-    /// Takes `ticket` in, as `decide` said. For `Join` and `Refuse` the lane stays as it is and `job` comes back.
+    /// Takes `ticket` in, as `decide` said. For `Join` and `Refuse` what runs and waits stays as it is and `job` comes
+    /// back; one that joins is an intent all the same: what is older than it is refused from now on.
     pub fn accept(&mut self, ticket: Ticket, job: J) -> (Decision, Option<J>) {
         let decision = self.decide(&ticket);
         match &decision {
-            Decision::Join(_) | Decision::Refuse(_) => return (decision, Some(job)),
+            Decision::Join(_) => {
+                self.raise(ticket.generation);
+                return (decision, Some(job));
+            }
+            Decision::Refuse(_) => return (decision, Some(job)),
             Decision::Start => self.running = Some((ticket, job)),
             Decision::Wait | Decision::Preempt(_) => self.waiting.push_back((ticket, job)),
         }
@@ -175,6 +180,16 @@ mod tests {
         assert_eq!(lane.accept(spawn, ()).0, Decision::Start);
         assert_eq!(lane.accept(spawn, ()).0, Decision::Join(spawn));
         assert_eq!(lane.accept(ticket(1, Verb::Destroy, 1), ()).0, Decision::Preempt(vec![spawn]));
+    }
+
+    #[test]
+    fn who_joins_under_a_newer_intent_shuts_out_the_older_one() {
+        let mut lane = Lane::default();
+        let spawn = ticket(1, Verb::Spawn, 1);
+        assert_eq!(lane.accept(spawn, ()).0, Decision::Start);
+        // Another controller took the flow over and asks again; the one before then wants to undo.
+        assert_eq!(lane.accept(ticket(1, Verb::Spawn, 2), ()).0, Decision::Join(spawn));
+        assert_eq!(lane.accept(ticket(1, Verb::Destroy, 1), ()).0, Decision::Refuse(Refusal::Stale { accepted: 2 }));
     }
 
     #[test]

@@ -102,9 +102,19 @@ pub fn take_from_others(tx: &mut Tx, owner: &str, until: Timestamp, limit: u32) 
          (SELECT id FROM flows WHERE {UNFINISHED} AND owner <> $1 ORDER BY lease_until, id LIMIT $3) RETURNING {COLUMNS}"
     );
     let rows = tx.query(&sql, params![owner, until, limit])?;
-    let mut flows: Vec<FlowRow> = rows.iter().map(read).collect::<Result<_>>()?;
+    let mut flows: Vec<FlowRow> = tx.readable("flows", &rows, read)?;
     flows.sort_by_key(|flow| (flow.created_at, flow.id));
+    fence(tx, &flows)?;
     Ok(flows)
+}
+
+/// The owner before may live and not know yet: the generation of each flow's server grows, so that the server's host
+/// refuses what that owner still sends.
+fn fence(tx: &mut Tx, flows: &[FlowRow]) -> Result<()> {
+    for flow in flows {
+        tx.execute("UPDATE servers SET generation = generation + 1 WHERE id = $1 AND flow_id = $2", params![flow.server_id, flow.id])?;
+    }
+    Ok(())
 }
 
 /// Takes over at most `limit` flows whose lease ended before `expired_before`, oldest lease first.
@@ -122,9 +132,18 @@ pub fn take_over(
          (SELECT id FROM flows WHERE {UNFINISHED} AND lease_until < $2 ORDER BY lease_until, id LIMIT $4) \
          RETURNING {COLUMNS}"
     );
+    let of_others = format!(
+        "SELECT id FROM (SELECT id, owner FROM flows WHERE {UNFINISHED} AND lease_until < $2 ORDER BY lease_until, id \
+         LIMIT $3) AS lapsed WHERE owner <> $1"
+    );
+    let rows = tx.query(&of_others, params![owner, expired_before, limit])?;
+    let others: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
     let rows = tx.query(&sql, params![owner, expired_before, until, limit])?;
     let mut flows: Vec<FlowRow> = tx.readable("flows", &rows, read)?;
     flows.sort_by_key(|flow| (flow.created_at, flow.id));
+    // One's own, parked or renewed late, goes on as it was.
+    let strange: Vec<FlowRow> = flows.iter().filter(|flow| others.contains(&flow.id)).cloned().collect();
+    fence(tx, &strange)?;
     Ok(flows)
 }
 
@@ -139,6 +158,7 @@ pub fn take_from_lives(tx: &mut Tx, prefix: &str, owner: &str, until: Timestamp,
     let rows = tx.query(&sql, params![owner, until, prefix, limit])?;
     let mut flows: Vec<FlowRow> = tx.readable("flows", &rows, read)?;
     flows.sort_by_key(|flow| (flow.created_at, flow.id));
+    fence(tx, &flows)?;
     Ok(flows)
 }
 
