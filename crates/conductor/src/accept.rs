@@ -131,7 +131,7 @@ impl Conductor {
     pub(crate) fn row(&self, ctx: &Context, action: Action, server: Uuid, input: serde_json::Value) -> FlowRow {
         let now = self.env.now();
         FlowRow {
-            id: self.env.uuid(),
+            id: self.env.ordered_uuid(),
             action,
             version: flows::VERSION,
             server_id: server,

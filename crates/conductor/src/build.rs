@@ -130,7 +130,7 @@ impl Conductor {
         let now = self.env.now();
         (0..r.max_count)
             .map(|n| {
-                let id = self.env.uuid();
+                let id = self.env.ordered_uuid();
                 let name = if r.max_count > 1 { format!("{}-{}", r.name, n + 1) } else { r.name.clone() };
                 let given = r.hostname.as_ref().map(|h| if r.max_count > 1 { format!("{h}-{}", n + 1) } else { h.clone() });
                 let body = body(r, given.unwrap_or_else(|| hostname(&name, id)), reservation.clone(), n);

@@ -136,7 +136,7 @@ impl Conductor {
                         None => store::image::delete(tx, *image, now).map(|_| ())?,
                     }
                 }
-                store::servers::finish_action(tx, id, flow.id, now, |server| {
+                store::servers::finish_held(tx, current, flow.id, now, |server| {
                     match &outcome {
                         Ok(ending) => settle(server, &flow, ending, now),
                         Err(error) => fail(server, &flow, error, now),

@@ -4,7 +4,7 @@ use driver_api::Timestamp;
 use messaging::{ComputeClient, Registration};
 use model::service::Service;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One host for operators: what is stored and what is known now.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,12 +37,24 @@ pub(crate) const SILENT: &str = "it has not registered yet";
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub client: ComputeClient,
-    pub registration: Option<Registration>,
-    pub service: Option<Service>,
+    pub registration: Option<Arc<Registration>>,
+    pub service: Option<Arc<Service>>,
     pub down_reason: Option<String>,
     pub last_seen: Timestamp,
     /// How often it was attached: what an earlier connection still says is not its word.
     pub attached: u64,
+}
+
+impl Host {
+    fn view(&self) -> Option<HostView> {
+        Some(HostView {
+            service: self.service.as_deref()?.clone(),
+            up: self.down_reason.is_none(),
+            down_reason: self.down_reason.clone(),
+            last_seen: self.last_seen,
+            here: true,
+        })
+    }
 }
 
 /// Every host of this process.
@@ -72,8 +84,8 @@ impl Hosts {
     pub fn up(&self, name: &str, registration: Registration, service: Service, now: Timestamp) {
         self.with(|m| {
             if let Some(h) = m.get_mut(name) {
-                h.registration = Some(registration);
-                h.service = Some(service);
+                h.registration = Some(Arc::new(registration));
+                h.service = Some(Arc::new(service));
                 h.down_reason = None;
                 h.last_seen = now;
             }
@@ -95,7 +107,7 @@ impl Hosts {
     pub fn set_service(&self, service: Service) {
         self.with(|m| {
             if let Some(h) = m.get_mut(&service.host) {
-                h.service = Some(service);
+                h.service = Some(Arc::new(service));
             }
         });
     }
@@ -114,18 +126,14 @@ impl Hosts {
     }
     /// Every host as operators see it; hosts that never registered have no row and are not shown.
     pub fn views(&self) -> Vec<HostView> {
-        self.with(|m| {
-            m.values()
-                .filter_map(|h| {
-                    Some(HostView {
-                        service: h.service.clone()?,
-                        up: h.down_reason.is_none(),
-                        down_reason: h.down_reason.clone(),
-                        last_seen: h.last_seen,
-                        here: true,
-                    })
-                })
-                .collect()
-        })
+        self.with(|m| m.values().filter_map(Host::view).collect())
+    }
+    /// One of them.
+    pub fn view(&self, name: &str) -> Option<HostView> {
+        self.with(|m| m.get(name).and_then(Host::view))
+    }
+    /// Asks something short of one host, without copying it.
+    pub fn ask<T>(&self, name: &str, question: impl FnOnce(&Host) -> Option<T>) -> Option<T> {
+        self.with(|m| m.get(name).and_then(question))
     }
 }

@@ -117,7 +117,14 @@ impl Conductor {
     }
     /// One host by name.
     pub fn host(&self, name: &str) -> Option<HostView> {
-        self.hosts().into_iter().find(|h| h.service.host == name)
+        self.hosts.view(name).or_else(|| self.peer_views().into_iter().find(|h| h.service.host == name))
+    }
+    /// What `of` makes of a host's row and of whether it answers: for who asks of many hosts, one after the other.
+    pub fn host_status<T>(&self, name: &str, of: impl FnOnce(&Service, bool) -> T) -> Option<T> {
+        match self.hosts.ask(name, |h| h.service.clone().map(|s| (s, h.down_reason.is_none()))) {
+            Some((service, up)) => Some(of(&service, up)),
+            None => self.peer(name).map(|p| of(&p.service, p.down_reason.is_none())),
+        }
     }
     /// The operator changed a host's row (disabled, forced down): memory follows.
     pub fn service_changed(&self, service: Service) {

@@ -104,7 +104,7 @@ impl Guest {
             generation: self.generation,
             power: self.power,
             node: self.node.clone(),
-            backend_name: format!("instance-{}", &self.id.simple().to_string()[..8]),
+            backend_name: format!("instance-{}", &self.id.simple().to_string()[24..]),
             root_device: Some("/dev/vda".to_owned()),
         }
     }

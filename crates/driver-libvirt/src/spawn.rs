@@ -102,10 +102,11 @@ pub(crate) async fn define(
     client.define(&xml).await.map_err(from_rpc)
 }
 
-/// `instance-` and the first eight digits of the identity; all digits where a guest with the same eight is there.
+/// `instance-` and the last eight digits of the identity (its first are the time); all digits where a guest with the same
+/// eight is there.
 async fn name_for(client: &Client, id: Uuid) -> Result<String> {
     let digits = id.simple().to_string();
-    let short = format!("{}{}", domain_xml::NAME_PREFIX, digits.get(..8).unwrap_or(&digits));
+    let short = format!("{}{}", domain_xml::NAME_PREFIX, digits.get(24..).unwrap_or(&digits));
     match client.lookup(id).await.map_err(from_rpc)? {
         // A redefinition must not rename.
         Some(domain) => Ok(domain.name),

@@ -25,7 +25,7 @@ async fn a_guest_booted_from_disk_lives_through_every_verb() {
     let born = lab.driver.spawn(&s, &op()).await.unwrap();
     assert_eq!((born.power, born.generation), (PowerState::Running, 1));
     assert_eq!(born.root_device.as_deref(), Some("/dev/vda"));
-    assert_eq!(born.backend_name, format!("instance-{}", &s.id.simple().to_string()[..8]));
+    assert_eq!(born.backend_name, format!("instance-{}", &s.id.simple().to_string()[24..]));
     wait_event(&mut events, s.id, EventKind::Started).await;
     assert_eq!(lab.driver.spawn(&s, &op()).await.unwrap(), born);
     assert_eq!(lab.driver.list().await.unwrap(), std::slice::from_ref(&born));

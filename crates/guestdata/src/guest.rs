@@ -42,10 +42,10 @@ pub struct Ec2Ids {
 }
 
 impl Ec2Ids {
-    /// Ids made of the first eight hex digits of each UUID. Nova numbers them in a table; a guest only compares
+    /// Ids made of the last eight hex digits of each UUID: the first may be the time. Nova numbers them in a table; a guest only compares
     /// them for equality, so nothing needs to be stored for them.
     pub fn from_uuids(instance: Uuid, image: Option<Uuid>, kernel: Option<Uuid>, ramdisk: Option<Uuid>) -> Ec2Ids {
-        let id = |prefix: &str, uuid: Uuid| format!("{prefix}-{}", &uuid.simple().to_string()[..8]);
+        let id = |prefix: &str, uuid: Uuid| format!("{prefix}-{}", &uuid.simple().to_string()[24..]);
         Ec2Ids {
             instance_id: id("i", instance),
             ami_id: image.map(|u| id("ami", u)),

@@ -72,7 +72,7 @@ fn guest() -> Guest {
         nics: vec![nic(true)],
         created: Timestamp(1_753_000_000_000_000),
         random_seed: Secret::new([0, 1, 2]),
-        ec2: Ec2Ids::from_uuids(id, Some(Uuid::from_u128(0x1234_5678 << 96)), None, None),
+        ec2: Ec2Ids::from_uuids(id, Some(Uuid::from_u128(0x1234_5678)), None, None),
         security_groups: vec!["default".to_owned(), "web".to_owned()],
         root_device: Some("/dev/vda".to_owned()),
         ..Guest::default()
@@ -197,7 +197,7 @@ fn the_ec2_tree() {
          reservation-id\nsecurity-groups"
     );
     for (path, value) in [
-        ("instance-id", "i-83679162"),
+        ("instance-id", "i-3ec132aa"),
         ("ami-id", "ami-12345678"),
         ("hostname", "test.novalocal"),
         ("local-ipv4", "10.20.0.5"),

@@ -51,6 +51,14 @@ impl Env {
     pub fn uuid(&self) -> uuid::Uuid {
         self.random.uuid()
     }
+    /// A fresh UUID whose first bits are the time (version 7): rows that are made together lie together in an index, so a
+    /// commit of many writes few pages. For rows that come in great number; its 74 random bits make it as unique.
+    pub fn ordered_uuid(&self) -> uuid::Uuid {
+        let mut random = [0; 10];
+        self.random.fill(&mut random);
+        let millis = u64::try_from(self.now().0 / 1000).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
     /// A fresh id of the identity service: 32 hex digits.
     pub fn hex_id(&self) -> String {
         self.random.uuid().simple().to_string()
