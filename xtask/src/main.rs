@@ -3,6 +3,7 @@
 //! It installs, builds, starts and checks; what the product itself does is in `crates/`. Printing is its purpose.
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
+mod bench;
 mod codegen;
 mod command;
 mod deny;
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Options),
     /// Run the long proofs, any number of rounds; a run that was cut off goes on where it was.
     Soak(soak::Options),
+    /// Measure: every figure of docs/performance.md, with its floor and its aim.
+    Bench(bench::Options),
     /// Hold the tree against the house rules.
     Tidy,
     /// Write the generated documents again; with --check only compare.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Down(o) => down::run(&o),
         Command::Test(o) => test::run(&o),
         Command::Soak(o) => soak::run(&o),
+        Command::Bench(o) => bench::run(&o),
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
     };
