@@ -129,9 +129,9 @@ impl<S: Step, E: Clone + Send + Sync> Fault<S, E> {
     pub fn new(step: S, mode: Mode, error: E) -> Fault<S, E> {
         Fault { step, mode, error, hits: AtomicU32::new(0), failed: AtomicU32::new(0) }
     }
-    /// Whether it came to that, as often as it was meant to.
+    /// Whether it came to that; of an undo that fails for long, until its flow was parked.
     pub fn hit(&self) -> bool {
-        self.hits.load(SeqCst) >= self.mode.times()
+        self.hits.load(SeqCst) >= self.mode.times().min(UNDO_TRIES)
     }
 }
 

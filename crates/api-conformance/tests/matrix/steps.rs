@@ -8,6 +8,7 @@ use conductor::Step;
 use driver_api::{Advice, ErrorKind};
 use flow::{Mode, Step as _, matrix};
 use model::Action;
+use model::actions::OnError;
 use std::collections::{BTreeSet, VecDeque};
 
 /// One way in which one step of a scene goes wrong.
@@ -34,7 +35,7 @@ impl Cell {
             // Done twice is done; and what was accepted is done in the next life.
             Mode::Repeat | Mode::CrashBefore | Mode::CrashAfter => vec![End::Done],
             // The next host takes it, if the error says that another may.
-            _ if scene.spare && self.kind.advice() != Advice::Stop => vec![End::Done],
+            Mode::FailBefore | Mode::FailAfter if scene.spare && self.kind.advice() != Advice::Stop => vec![End::Done],
             // The host is asked no more: the server goes, and the guest when its host is seen again.
             Mode::FailBefore | Mode::FailAfter
                 if scene.action == Action::Delete && matches!(self.kind, ErrorKind::NotFound | ErrorKind::Unreachable) =>
@@ -42,8 +43,8 @@ impl Cell {
                 vec![End::Done]
             }
             Mode::FailBefore => vec![End::Failed],
-            // A power change that is reported as failed and is seen to be done is recorded as done.
-            Mode::FailAfter | Mode::LostReply if scene.action == Action::Stop => vec![End::Done, End::Failed],
+            // What is reported as failed, leaves the server as it was and is seen to be done is recorded as done.
+            Mode::FailAfter | Mode::LostReply if scene.action.row().on_error == OnError::Keep => vec![End::Done, End::Failed],
             Mode::FailAfter | Mode::LostReply => vec![End::Failed],
             // Undone, or done when it was taken up again.
             _ => vec![End::Done, End::Failed],
