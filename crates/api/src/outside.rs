@@ -28,14 +28,28 @@ pub struct Bootable {
 /// # Errors
 /// 400, as the original does on create and rebuild.
 pub async fn bootable(api: &Api, ctx: &Context, id: Uuid, missing: &str) -> Result<Bootable, Fault> {
-    let image = active(api, ctx, id, missing).await?;
+    let found = api.images().get(ctx, id).await;
+    bootable_image(api, ctx, id, found, missing).await
+}
+
+/// The same of an image that was looked up already.
+/// # Errors
+/// 400.
+pub async fn bootable_image(
+    api: &Api,
+    ctx: &Context,
+    id: Uuid,
+    found: image::Result<Image>,
+    missing: &str,
+) -> Result<Bootable, Fault> {
+    let image = active(id, found, missing)?;
     let kernel = part(api, ctx, &image, "kernel_id").await?;
     let ramdisk = part(api, ctx, &image, "ramdisk_id").await?;
     Ok(Bootable { kernel, ramdisk, min_disk: image.min_disk, min_ram: image.min_ram, image: reference(&image)? })
 }
 
-async fn active(api: &Api, ctx: &Context, id: Uuid, missing: &str) -> Result<Image, Fault> {
-    let image = match api.images().get(ctx, id).await {
+fn active(id: Uuid, found: image::Result<Image>, missing: &str) -> Result<Image, Fault> {
+    let image = match found {
         Ok(image) => image,
         Err(image::Error::NotFound(_) | image::Error::Forbidden(_)) => return Err(Fault::bad_request(missing)),
         Err(e) => return Err(Fault::from(e)),
@@ -51,7 +65,7 @@ async fn part(api: &Api, ctx: &Context, image: &Image, property: &str) -> Result
     let Some(text) = image.properties.get(property).filter(|t| !t.is_empty()) else { return Ok(None) };
     let wrong = format!("The property {property} of image {} names {text}, which is no image that can be used.", image.id);
     let id = Uuid::try_parse(text).map_err(|_| Fault::bad_request(wrong.clone()))?;
-    reference(&active(api, ctx, id, &wrong).await?).map(Some)
+    reference(&active(id, api.images().get(ctx, id).await, &wrong)?).map(Some)
 }
 
 fn reference(image: &Image) -> Result<ImageRef, Fault> {

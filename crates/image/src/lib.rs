@@ -78,6 +78,15 @@ impl Images {
         let caller = caller.clone();
         self.0.store.read(move |tx| visible(tx, &caller, id)).await.map_err(Error::from_unit)
     }
+    /// The same within somebody's unit, beside what else it reads.
+    /// # Errors
+    /// The database's; the image's own refusals are the answer.
+    pub fn find_in(tx: &mut store::Tx, caller: &Context, id: Uuid) -> store::Result<Result<Image>> {
+        match visible(tx, caller, id).map_err(Error::from_unit) {
+            Err(Error::Store(e)) => Err(e),
+            answer => Ok(answer),
+        }
+    }
     /// The view of the caller as a list has it by default: to be narrowed and given to [`Images::list`].
     pub fn view(&self, caller: &Context) -> Query {
         Query {

@@ -18,6 +18,7 @@ use base64::Engine;
 use conductor::{BuildRequest, NetworkRequest, NicRequest};
 use model::Secret;
 use model::flavor::Flavor;
+use model::image::Image;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -88,8 +89,8 @@ async fn resolve(api: &Api, ask: &Ask, w: Create) -> Result<BuildRequest, Fault>
     let place = place(api, ask, &w)?;
     let image = image_id(&w)?;
     let networks = networks(&w, max)?;
-    let flavor = flavor(api, ask, &w.flavor).await?;
-    let boot = boot(api, ask, &flavor, image).await?;
+    let (flavor, found) = look_up(api, ask, &w.flavor, image).await?;
+    let boot = boot(api, ask, &flavor, image.zip(found)).await?;
     let key = key(api, ask, w.key_name.as_deref()).await?;
     let user_data = w.user_data.as_deref().map(decode).transpose()?;
     quota(api, ask, w.metadata.len()).await?;
@@ -223,19 +224,32 @@ fn nic(n: &Nic, max: u32, ports: &mut BTreeSet<Uuid>) -> Result<NicRequest, Faul
     Ok(NicRequest::Port { id: port, tag: n.tag.clone() })
 }
 
-async fn flavor(api: &Api, ask: &Ask, id: &str) -> Result<Flavor, Fault> {
-    let missing = Fault::bad_request(format!("Flavor {id} could not be found."));
-    let key = id.to_owned();
-    match api.store().read(move |tx| store::flavors::get(tx, &key)).await {
-        Ok(f) if f.usable_by(ask.caller.project_id(), ask.is_admin()) => Ok(f),
-        Ok(_) | Err(store::Error::NotFound { .. }) => Err(missing),
-        Err(e) => Err(e.into()),
+/// The flavor and the image, in one look at the database.
+async fn look_up(api: &Api, ask: &Ask, flavor: &str, image: Option<Uuid>) -> Result<(Flavor, Option<image::Result<Image>>), Fault> {
+    let missing = Fault::bad_request(format!("Flavor {flavor} could not be found."));
+    let (key, caller) = (flavor.to_owned(), ask.caller.0.clone());
+    let looked = api.store().read(move |tx| {
+        let flavor = match store::flavors::get(tx, &key) {
+            Err(store::Error::NotFound { .. }) => None,
+            found => Some(found?),
+        };
+        let image = image.map(|id| image::Images::find_in(tx, &caller, id)).transpose()?;
+        Ok((flavor, image))
+    });
+    match looked.await? {
+        (Some(f), image) if f.usable_by(ask.caller.project_id(), ask.is_admin()) => Ok((f, image)),
+        _ => Err(missing),
     }
 }
 
-async fn boot(api: &Api, ask: &Ask, flavor: &Flavor, image: Option<Uuid>) -> Result<Option<Bootable>, Fault> {
-    let Some(id) = image else { return Ok(None) };
-    let boot = outside::bootable(api, &ask.caller, id, "Can not find requested image").await?;
+async fn boot(
+    api: &Api,
+    ask: &Ask,
+    flavor: &Flavor,
+    image: Option<(Uuid, image::Result<Image>)>,
+) -> Result<Option<Bootable>, Fault> {
+    let Some((id, found)) = image else { return Ok(None) };
+    let boot = outside::bootable_image(api, &ask.caller, id, found, "Can not find requested image").await?;
     if flavor.root_gib == 0 && !ask.is_admin() {
         return Err(Fault::forbidden("Only volume-backed servers are allowed for flavors with zero disk."));
     }

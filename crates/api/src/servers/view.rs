@@ -7,7 +7,8 @@ use api_types::server_view::{
     Address, Addresses, Bookmark, ExtendedMore, ExtendedView, FaultView, FlavorView, Full, ImageView, Links, Named, ServerView,
 };
 use base64::Engine;
-use conductor::{Conductor, HostView};
+use conductor::Conductor;
+use model::service::Service;
 use model::server::{Server, VmState};
 use model::time;
 use sha2::{Digest, Sha224};
@@ -37,7 +38,7 @@ pub struct Look {
     pub admin: bool,
     /// Addresses of links.
     pub base: Arc<Base>,
-    /// Status of each host; empty unless it is shown.
+    /// Status of hosts where no conductor is asked: for tests.
     pub hosts: BTreeMap<String, &'static str>,
     /// Server groups of the one server that is shown; see [`Look::beside`].
     pub groups: Vec<Uuid>,
@@ -48,13 +49,13 @@ pub struct Look {
 /// Statuses in which progress is shown.
 const PROGRESS: [&str; 6] = ["ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"];
 
-/// Nova's word for a host.
-pub fn host_status(host: &HostView) -> &'static str {
-    if host.service.forced_down {
+/// Nova's word for a host, by its row and whether it answers.
+fn status_of(service: &Service, up: bool) -> &'static str {
+    if service.forced_down {
         "DOWN"
-    } else if host.service.disabled {
+    } else if service.disabled {
         "MAINTENANCE"
-    } else if host.up {
+    } else if up {
         "UP"
     } else {
         "UNKNOWN"
@@ -114,17 +115,11 @@ pub fn user_data(s: &Server) -> Option<String> {
 impl Look {
     /// What `ask` may see.
     pub fn new(api: &crate::Api, ask: &Ask) -> Look {
-        let statuses = ask.is_admin() && ask.at_least(16);
-        let hosts = if statuses {
-            api.conductor().hosts().iter().map(|h| (h.service.host.clone(), host_status(h))).collect()
-        } else {
-            BTreeMap::new()
-        };
         Look {
             mv: ask.mv,
             admin: ask.is_admin(),
             base: ask.base.clone(),
-            hosts,
+            hosts: BTreeMap::new(),
             groups: Vec::new(),
             conductor: Some(api.conductor().clone()),
         }
@@ -138,6 +133,11 @@ impl Look {
             self.groups = api.store().read(move |tx| store::server_groups::of_server(tx, id)).await?.into_iter().collect();
         }
         Ok(self)
+    }
+
+    fn host_status(&self, host: &str) -> &'static str {
+        let asked = self.conductor.as_ref().and_then(|c| c.host_status(host, status_of));
+        asked.or_else(|| self.hosts.get(host).copied()).unwrap_or("UNKNOWN")
     }
 
     fn since(&self, minor: u16) -> bool {
@@ -246,8 +246,8 @@ impl Look {
         let b = &s.body;
         let groups: Vec<Named<'a>> = b.security_groups.iter().map(|name| Named { name }).collect();
         let status = match s.host.as_deref() {
-            Some(h) => self.hosts.get(h).copied().unwrap_or("UNKNOWN"),
-            None => "",
+            Some(h) if self.admin && self.since(16) => self.host_status(h),
+            _ => "",
         };
         Full {
             zone: s.zone.as_deref().or(b.requested_zone.as_deref()).unwrap_or(""),
