@@ -61,7 +61,7 @@ enum Word {
     /// The host's agent went away with it.
     Gone,
     /// The answer.
-    Answer(Result<Outcome>),
+    Answer(Box<Result<Outcome>>),
 }
 
 impl Weather {
@@ -87,7 +87,7 @@ impl Weather {
                 tokio::select! {
                     biased;
                     word = arrived.recv() => match word {
-                        Some(Word::Answer(answer)) => return answer,
+                        Some(Word::Answer(answer)) => return *answer,
                         Some(Word::Heard) => (heard, silence) = (true, Duration::ZERO),
                         Some(Word::Gone) | None => return Err(silent()),
                     },
@@ -114,7 +114,7 @@ impl Weather {
                     return;
                 }
                 me.bring(&host, Word::Heard, &words).await;
-                let word = answer.await.map_or(Word::Gone, Word::Answer);
+                let word = answer.await.map_or(Word::Gone, |a| Word::Answer(Box::new(a)));
                 me.bring(&host, word, &words).await;
             });
         }

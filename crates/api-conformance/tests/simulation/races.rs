@@ -170,6 +170,41 @@ fn c_a_host_that_falls_silent_in_a_build_and_comes_back() {
     }
 }
 
+/// C: a build is taken up in the next life while the host that has its guest is away: it is begun nowhere else.
+#[test]
+fn c_a_build_taken_up_while_its_host_is_away() {
+    let world = world(hosts(2));
+    let link = Scripted::clear();
+    world.set_link(link.clone());
+    let id = world.life(async |c| {
+        c.until("the hosts register", async || c.conductor().hosts().iter().filter(|h| h.up).count() == 2).await;
+        let who = c.member("alice", "wonderland").await;
+        link.set(|host, way| if host == "h1" && way == Way::Answer { Vec::new() } else { vec![Duration::ZERO] });
+        let id = c.launch(&who, "once").await;
+        pass(5).await;
+        c.die();
+        id
+    });
+    assert_eq!(guests(&world), 1);
+    world.machine("h1").set_reachable(false);
+    link.mend();
+    world.life(async |c| {
+        let who = c.member("alice", "wonderland").await;
+        let (watch, kept) = watched(&world, &c);
+        pass(100).await;
+        c.machine("h1").set_reachable(true);
+        pass(130).await;
+        assert_eq!(watch.broken(), Vec::<String>::new());
+        let server = who.server(&id).await;
+        assert_eq!(guests(&world), usize::from(server["status"] == "ACTIVE"), "{server}");
+        kept.abort();
+        delete(&who, &id).await;
+        pass(60).await;
+        nothing_left(&world, &c, &who).await;
+        c.end().await;
+    });
+}
+
 /// C: a rebuild on a host that goes away in the middle and returns; then again, and a guest is there once.
 #[test]
 fn c_a_rebuild_on_a_host_that_returns() {

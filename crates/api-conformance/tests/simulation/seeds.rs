@@ -51,6 +51,7 @@ fn a_span_of_seeds() {
             match catch_unwind(AssertUnwindSafe(|| ground.run(seed))) {
                 Ok(r) => add(&mut sum.lock().unwrap(), &r),
                 Err(panic) => {
+                    eprintln!("seed {seed} failed");
                     failures.lock().unwrap().push((seed, told(panic.as_ref())));
                     stop.store(std::env::var_os("KILONOVA_GO_ON").is_none(), SeqCst);
                 }

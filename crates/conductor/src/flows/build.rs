@@ -49,7 +49,9 @@ pub(crate) async fn run(flow: &mut Flow<'_>, run: &mut Run<'_>) -> Result<Ending
 
 /// Spawns; `unsure` is set when the host was asked and, at the undo, does not say what became of it.
 async fn spawn(flow: &mut Flow<'_>, run: &Run<'_>, unsure: &Arc<AtomicBool>) -> Result<Ending, Error> {
-    let (host, assignment) = (run.host()?, run.assignment().await?);
+    // Taken up from an earlier life, it may have begun on a host that is away now.
+    let host = run.host().inspect_err(|_| unsure.store(true, SeqCst))?;
+    let assignment = run.assignment().await?;
     let (undo_client, id, generation) = (host.client.clone(), run.server.id, run.server.generation.unsigned_abs());
     // An undo is its own operation: the build's cancellation must not cancel it.
     let undo_op = Op::new(run.op.id);
