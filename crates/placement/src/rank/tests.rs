@@ -222,7 +222,7 @@ proptest! {
         let fell: usize = r.refusals.iter().map(|f| f.fell).sum();
         prop_assert_eq!(r.considered, fell + r.candidates.len());
         prop_assert!(r.candidates.windows(2).all(|w| w[0].weight >= w[1].weight));
-        let few = rank(&c, &RequestSpec { limit: 3, ..spec }, tie);
+        let few = rank(&c, &RequestSpec { limit: 3, ..spec.clone() }, tie);
         prop_assert_eq!(&few.candidates[..], &r.candidates[..few.candidates.len()]);
         // The quick way finds the same hosts in the same order, or leaves it to this one to say why there are none.
         let mut spec = few_of(spec, asked);
