@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod groups;
+mod pair;
 mod quota;
 mod support;
+mod two;
