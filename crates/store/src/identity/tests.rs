@@ -105,7 +105,7 @@ fn everything() -> Vec<Change> {
         grant(Actor::User("u".into()), Target::System, false),
         grant(Actor::Group("g".into()), Target::Domain("default".into()), true),
         Change::Revoke(RevokedToken { audit_id: "a".into(), descendants: true, expires_at: Timestamp(5) }),
-        Change::PutKey(SigningKey { id: "k".into(), created_at: Timestamp(1), secret: Secret::new(vec![1, 2, 3]) }),
+        Change::PutKey(SigningKey { id: "k".into(), created_at: Timestamp(1), secret: Secret::new(vec![7; 32]) }),
     ]
 }
 
