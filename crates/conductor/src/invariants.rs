@@ -167,10 +167,10 @@ mod tests {
     #[test]
     fn each_sentence_is_held() {
         let running = server(VmState::Active, Some((Action::Stop, 2)));
-        assert_eq!(broken(&[running.clone()], &[flow(2, Action::Stop)]), 0);
+        assert_eq!(broken(std::slice::from_ref(&running), &[flow(2, Action::Stop)]), 0);
         assert_eq!(broken(&[server(VmState::Active, None)], &[]), 0);
-        assert_eq!(broken(&[running.clone()], &[]), 1, "no flow");
-        assert_eq!(broken(&[running.clone()], &[flow(2, Action::Start)]), 1, "another action");
+        assert_eq!(broken(std::slice::from_ref(&running), &[]), 1, "no flow");
+        assert_eq!(broken(std::slice::from_ref(&running), &[flow(2, Action::Start)]), 1, "another action");
         assert_eq!(broken(&[server(VmState::Building, None)], &[]), 1, "nothing builds it");
         assert_eq!(broken(&[server(VmState::Active, None)], &[flow(2, Action::Stop)]), 1, "a flow without its server");
         let half = Server { flow_id: None, ..running.clone() };
@@ -178,7 +178,7 @@ mod tests {
         let with = |edit: &dyn Fn(&mut FlowRow)| {
             let mut f = flow(2, Action::Stop);
             edit(&mut f);
-            broken(&[running.clone()], &[f])
+            broken(std::slice::from_ref(&running), &[f])
         };
         assert_eq!(with(&|f| f.owner.clear()), 1, "no owner");
         assert_eq!(with(&|f| f.lease_until = Timestamp(NOW.0 - 60_000_000)), 0, "lapsed one lease ago");
