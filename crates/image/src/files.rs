@@ -215,7 +215,7 @@ mod tests {
     const DIR: &str = "KILONOVA_IMAGE_CUT_DIR";
 
     fn bytes(n: u128) -> Vec<u8> {
-        (0..20_000_u32).map(|at| u8::try_from(u128::from(at) % 251 ^ n).unwrap()).collect()
+        (0..20_000_u32).map(|at| u8::try_from((u128::from(at) % 251) ^ n).unwrap()).collect()
     }
 
     fn say(line: &str) {

@@ -38,7 +38,7 @@ fn ordinary(c: &Columns, spec: &RequestSpec) -> bool {
         && spec.different_host.is_empty()
         && spec.exclude_hosts.is_empty()
         && spec.limit > 0
-        && c.classes.len() > RAM.max(CPU).max(DISK)
+        && [CPU, RAM, DISK].iter().all(|class| c.classes.len() > *class)
 }
 
 /// Bits that must be there and bits that must not, by word of a row's traits; words that ask for nothing are left out.

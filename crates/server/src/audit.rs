@@ -3,6 +3,7 @@
 //! A healthy cloud has nothing to find; what moves while it looks is looked at twice before it counts. Repairing mends
 //! only what has one right answer ([`mend`]); it says what it did, and what it leaves alone and why.
 
+mod groups;
 mod hosts;
 mod mend;
 mod records;

@@ -15,7 +15,13 @@ async fn look(store: &Store, cursor: &mut Cursor) -> Vec<String> {
 }
 
 async fn note(store: &Store, key: &'static str) {
-    store.write(move |tx| Ok(tx.note(Topic::Server, key))).await.unwrap();
+    store
+        .write(move |tx| {
+            tx.note(Topic::Server, key);
+            Ok(())
+        })
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -68,7 +68,7 @@ fn a_damaged_record_of_a_guest_stops_no_other_guest() {
 
 #[test]
 fn what_a_damaged_record_may_mean_is_not_thrown_away() {
-    let (template, cast) = cast::furnish();
+    let (template, _) = cast::furnish();
     for sql in [
         "UPDATE servers SET body = '{' WHERE name = 'settled'",
         "UPDATE servers SET id = 'garbage' WHERE name = 'settled'",

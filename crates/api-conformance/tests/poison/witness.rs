@@ -29,7 +29,8 @@ pub async fn served(cluster: &TestCluster, admin: &Client, cast: &Cast) -> Resul
         return Err(format!("the witness cannot log in: {} {}", answer.status, answer.text()));
     }
     let token = answer.headers.get("x-subject-token").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let member = Client { project_id: cast.project.clone(), ..cluster.anonymous().with_token(&token) };
+    let mut member = cluster.anonymous().with_token(&token);
+    member.project_id.clone_from(&cast.project);
     for (path, ids) in &cast.member_sees {
         shows(&member, path, ids).await?;
     }

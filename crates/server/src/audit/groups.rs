@@ -1,23 +1,29 @@
 //! Server groups against the servers: a member is where its server is, and no policy is broken. Only looks.
 
-use super::{Finding, finding};
+use super::Look;
+use super::mend::Mend;
+use super::records::UNREAD;
 use model::server::Server;
 use model::server_group::{Policy, ServerGroup};
 use std::collections::BTreeMap;
-use store::{Tx, server_groups};
+use store::{Result, Tx, server_groups};
 use uuid::Uuid;
 
 /// What does not fit.
-pub(super) fn look(tx: &mut Tx, servers: &BTreeMap<Uuid, &Server>, out: &mut Vec<Finding>) -> Result<(), store::Error> {
-    let groups = server_groups::list(tx, None)?;
+pub(super) fn look(tx: &mut Tx, servers: &BTreeMap<Uuid, &Server>, look: &mut Look) -> Result<()> {
+    let unread = store::damage::any(tx, "servers")?;
     let mut hosts: BTreeMap<Uuid, BTreeMap<String, i64>> = BTreeMap::new();
     for m in server_groups::all_members(tx)? {
         match servers.get(&m.server) {
-            None => out.push(finding("group", m.server, format!("is a member of server group {} and is not there", m.group))),
+            None => {
+                let mend = if unread { Mend::Leave(UNREAD) } else { Mend::Member(m.server) };
+                look.add("group", m.server, format!("is a member of server group {} and is not there", m.group), mend);
+            }
             Some(s) if s.host != m.host => {
                 let words = |h: &Option<String>| h.clone().unwrap_or_else(|| "no host".into());
                 let text = format!("is on {}, its server group has it on {}", words(&s.host), words(&m.host));
-                out.push(finding("group", m.server, text));
+                let why = "whether its policy holds where it is, is the operator's to judge: delete it, or move it";
+                look.add("group", m.server, text, Mend::Leave(why));
             }
             Some(_) => {}
         }
@@ -25,10 +31,13 @@ pub(super) fn look(tx: &mut Tx, servers: &BTreeMap<Uuid, &Server>, out: &mut Vec
             *hosts.entry(m.group).or_default().entry(host).or_default() += 1;
         }
     }
-    for g in &groups {
-        out.extend(hosts.get(&g.id).and_then(|seen| broken(g, seen)).map(|text| finding("group", g.id, text)));
+    let why = "which of its servers has to go is the operator's choice";
+    for g in server_groups::list(tx, None)? {
+        if let Some(text) = hosts.get(&g.id).and_then(|seen| broken(&g, seen)) {
+            look.add("group", g.id, text, Mend::Leave(why));
+        }
     }
-    counted(tx, &groups, out)
+    Ok(())
 }
 
 /// How the policy is broken, if it is. Pure.
@@ -42,25 +51,6 @@ fn broken(group: &ServerGroup, hosts: &BTreeMap<String, i64>) -> Option<String> 
         Policy::Affinity if hosts.len() > 1 => Some(format!("affinity is broken: its servers are on {} hosts", hosts.len())),
         Policy::Affinity | Policy::SoftAffinity | Policy::SoftAntiAffinity => None,
     }
-}
-
-fn counted(tx: &mut Tx, groups: &[ServerGroup], out: &mut Vec<Finding>) -> Result<(), store::Error> {
-    let mut should: BTreeMap<&str, i64> = BTreeMap::new();
-    for g in groups {
-        *should.entry(&g.project_id).or_default() += 1;
-    }
-    let used: BTreeMap<String, i64> = store::quotas::in_use(tx)?
-        .into_iter()
-        .filter(|(_, resource, _)| resource == "server_groups")
-        .map(|(project, _, used)| (project, used))
-        .collect();
-    for project in should.keys().copied().chain(used.keys().map(String::as_str)).collect::<std::collections::BTreeSet<_>>() {
-        let (n, counted) = (should.get(project).copied().unwrap_or(0), used.get(project).copied().unwrap_or(0));
-        if n != counted {
-            out.push(finding("quota", project, format!("server_groups: {counted} counted as used, {n} there")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub(super) enum Mend {
     Leave(&'static str),
     /// Count what a project uses of a resource.
     Quota(String, String),
+    /// Take a server that is not there out of its group.
+    Member(Uuid),
     /// Give back what a server that is not there holds.
     Allocations(Uuid),
     /// Count what is allocated of a provider's class.
@@ -84,6 +86,7 @@ impl Auditor {
                 let counted = self.store.write(move |tx| store::quotas::recount(tx, &project, &resource)).await?;
                 Ok(counted.map_or(Err(MOVED.into()), |n| Ok(format!("counted again: {n}"))))
             }
+            Mend::Member(server) => self.leave_group(server).await,
             Mend::Allocations(consumer) => self.release(consumer).await,
             Mend::Use(provider, class) => {
                 let counted = self.store.write(move |tx| store::placement::inventories::recount(tx, provider, &class)).await?;
@@ -149,6 +152,18 @@ impl Auditor {
                 Err(e) => Ok(Err(e.to_string())),
             },
         }
+    }
+
+    async fn leave_group(&self, server: Uuid) -> Result<Outcome> {
+        let left = self.store.write(move |tx| {
+            // A server that lives keeps its place in the group.
+            match store::servers::lock(tx, server) {
+                Err(Error::NotFound { .. }) if !store::damage::any(tx, "servers")? => store::server_groups::leave(tx, server),
+                Ok(_) | Err(Error::NotFound { .. }) => Ok(false),
+                Err(e) => Err(e),
+            }
+        });
+        Ok(done(left.await?, "taken out of its group"))
     }
 
     async fn release(&self, consumer: Uuid) -> Result<Outcome> {

@@ -21,6 +21,7 @@ pub(super) fn look(tx: &mut Tx) -> Result<Look> {
     places(tx, &servers, &mut look)?;
     allocations(tx, &by_id, &mut look)?;
     quotas(tx, &mut look)?;
+    super::groups::look(tx, &by_id, &mut look)?;
     ports(tx, &servers, &by_id, &mut look)?;
     addresses(tx, &mut look)?;
     flows(tx, &servers, &by_id, &mut look)?;

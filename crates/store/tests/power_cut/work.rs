@@ -94,7 +94,7 @@ pub fn unit(tx: &mut Tx, writer: usize, n: u64) -> Result<()> {
 }
 
 fn resource() -> model::quota::Resource {
-    model::quota::Resource { default: -1, ..model::quota::COMPUTE[0].clone() }
+    model::quota::Resource { default: -1, ..model::quota::COMPUTE[0] }
 }
 
 /// Which units' servers are there after `m` units.
@@ -130,7 +130,7 @@ pub async fn load(store: &Store, units: u64) {
 }
 
 fn say(line: &str) {
-    writeln!(std::io::stdout(), "{line}").unwrap();
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// SQLite's shared memory after a cut: not there, or anything.
