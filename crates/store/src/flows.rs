@@ -132,12 +132,13 @@ pub fn take_over(
          (SELECT id FROM flows WHERE {UNFINISHED} AND lease_until < $2 ORDER BY lease_until, id LIMIT $4) \
          RETURNING {COLUMNS}"
     );
-    let of_others = format!(
-        "SELECT id FROM (SELECT id, owner FROM flows WHERE {UNFINISHED} AND lease_until < $2 ORDER BY lease_until, id \
-         LIMIT $3) AS lapsed WHERE owner <> $1"
-    );
-    let rows = tx.query(&of_others, params![owner, expired_before, limit])?;
-    let others: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+    let lapsed = format!("SELECT id, owner FROM flows WHERE {UNFINISHED} AND lease_until < $1 ORDER BY lease_until, id LIMIT $2");
+    let mut others: Vec<Uuid> = Vec::new();
+    for row in tx.query(&lapsed, params![expired_before, limit])? {
+        if row.get::<String>("owner")? != owner {
+            others.push(row.get("id")?);
+        }
+    }
     let rows = tx.query(&sql, params![owner, expired_before, until, limit])?;
     let mut flows: Vec<FlowRow> = tx.readable("flows", &rows, read)?;
     flows.sort_by_key(|flow| (flow.created_at, flow.id));

@@ -29,6 +29,7 @@ struct Victim {
     port: String,
     server_port: String,
     group: String,
+    server_group: String,
     rule: String,
     credential: String,
     role: String,
@@ -61,6 +62,8 @@ impl Victim {
         let group = text(&made["security_group"]["id"]);
         let body = json!({"security_group_rule": {"security_group_id": group, "direction": "ingress", "description": "zebra"}});
         let rule = text(&who.post("/network/v2.0/security-group-rules", body).await.expect(201)["security_group_rule"]["id"]);
+        let body = json!({"server_group": {"name": "zebra-affinity", "policies": ["affinity"]}});
+        let server_group = text(&who.at("2.1").post("/compute/v2.1/os-server-groups", body).await.expect(200)["server_group"]["id"]);
         let body = json!({"server": {"name": "zebra-server", "flavorRef": "zebra-flavor", "imageRef": image, "key_name": "zebra-key",
             "networks": [{"uuid": network}], "metadata": {"zebra-key": "zebra"}, "tags": ["zebra-tag"], "description": "zebra"}});
         let server = text(&who.post("/compute/v2.1/servers", body).await.expect(202)["server"]["id"]);
@@ -74,7 +77,7 @@ impl Victim {
         let credential = text(&who.post(&path, body).await.expect(201)["application_credential"]["id"]);
         let roles = admin.get("/identity/v3/roles?name=member").await.expect(200);
         let role = text(&roles["roles"][0]["id"]);
-        Victim { who, server, request, image, flavor: "zebra-flavor".into(), network, subnet, port, server_port, group, rule, credential, role }
+        Victim { who, server, request, image, flavor: "zebra-flavor".into(), network, subnet, port, server_port, group, server_group, rule, credential, role }
     }
 
     /// A route's path with the victim's objects in it.
@@ -86,6 +89,7 @@ impl Victim {
                 (_, _, s) if !s.starts_with('{') => s,
                 ("compute", "flavors", _) => &self.flavor,
                 ("compute", "os-keypairs", _) => "zebra-key",
+                ("compute", "os-server-groups", _) => &self.server_group,
                 ("compute", "os-quota-sets" | "os-simple-tenant-usage", _) => &self.who.project_id,
                 ("compute", "metadata", _) => "zebra-key",
                 ("compute", "ips", _) => "zebra-net",
