@@ -46,7 +46,7 @@ struct Budget {
 const TOOLS: &[&str] = &[
     "build-essential", "git", "iproute2", "nftables", "e2fsprogs", "busybox-static", "dropbear-bin", "cpio", "kmod", "extlinux",
     "syslinux-common", "fdisk", "openssh-client", "genisoimage", "libarchive-tools", "curl", "python3-venv", "postgresql", "procps", "util-linux",
-    "iputils-ping", "ca-certificates",
+    "iputils-ping", "ca-certificates", "qemu-utils",
 ];
 
 /// Libvirt hosts that the tests use.
