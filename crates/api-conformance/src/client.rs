@@ -144,6 +144,9 @@ impl Client {
         if path.starts_with("/compute") {
             request = request.header("openstack-api-version", format!("compute {}", self.microversion));
         }
+        if path.starts_with("/placement") {
+            request = request.header("openstack-api-version", "placement latest");
+        }
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }

@@ -47,6 +47,14 @@ pub fn furnish() -> (Template, Cast) {
         cluster.die();
         cast
     });
+    // What only a host with networks of its own says, and what only controllers that share a database keep there.
+    let store = world.kept().unwrap();
+    for sql in [
+        "INSERT INTO host_vteps (host, vtep) VALUES ('h2', '192.0.2.2')",
+        "INSERT INTO secrets (name, value, created_at) VALUES ('victim', x'00112233', 1)",
+    ] {
+        store::testing::damage(&store, sql).unwrap();
+    }
     (world.template(), cast)
 }
 
