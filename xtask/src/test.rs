@@ -4,7 +4,7 @@ use crate::command::{as_root, is_root, output, read_env};
 use crate::{packages, root};
 use clap::Args;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -31,8 +31,12 @@ struct Suite {
     /// Backends it needs, by their directories in `lab/`.
     #[serde(default)]
     lab: Vec<String>,
-    /// Arguments of cargo.
+    /// Arguments of cargo, for what is no integration test.
+    #[serde(default)]
     cargo: Vec<String>,
+    /// Integration tests by name; "*" is every one that no suite names.
+    #[serde(default)]
+    tests: Vec<String>,
     /// Only with --full.
     #[serde(default)]
     full: bool,
@@ -68,6 +72,7 @@ pub fn run(o: &Options) -> Result<(), String> {
         .filter(|s| if o.suite.is_empty() { o.full || !s.full } else { o.suite.contains(&s.name) })
         .collect();
     packages::install(TOOLS)?;
+    let named = targets()?;
     let mut backends = Backends::default();
     let mut tally = Tally::default();
     let mut times = Vec::new();
@@ -84,7 +89,8 @@ pub fn run(o: &Options) -> Result<(), String> {
         for lab in &suite.lab {
             backends.up(lab)?;
         }
-        if let Err(message) = one(suite, &backends.env, &mut tally) {
+        let args = arguments(suite, &budget.suite, &named);
+        if let Err(message) = one(&args, &backends.env, &mut tally) {
             eprintln!("{}: {message}", suite.name);
             tally.failed += 1;
         }
@@ -104,10 +110,33 @@ pub fn run(o: &Options) -> Result<(), String> {
     if tally.failed == 0 && tally.passed > 0 { Ok(()) } else { Err("not all tests passed".into()) }
 }
 
-fn one(suite: &Suite, env: &BTreeMap<String, String>, tally: &mut Tally) -> Result<(), String> {
+/// What cargo is asked for. Always the whole workspace: a part of it has other features, and would be built again.
+fn arguments(suite: &Suite, all: &[Suite], targets: &BTreeSet<String>) -> Vec<String> {
+    if suite.tests.is_empty() {
+        return suite.cargo.clone();
+    }
+    let named: BTreeSet<&String> = all.iter().flat_map(|s| &s.tests).collect();
+    let rest = || targets.iter().filter(|t| !named.contains(t)).cloned().collect();
+    let tests: Vec<String> = if suite.tests == ["*"] { rest() } else { suite.tests.clone() };
+    let mut args: Vec<String> = ["test", "--quiet", "--workspace", "--no-fail-fast"].map(Into::into).into();
+    args.extend(tests.into_iter().flat_map(|t| ["--test".to_owned(), t]));
+    args
+}
+
+/// The names of all integration tests.
+fn targets() -> Result<BTreeSet<String>, String> {
+    let text = output(Command::new("cargo").args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(root()))?;
+    let all: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("cargo metadata: {e}"))?;
+    let packages = all["packages"].as_array().into_iter().flatten();
+    let targets = packages.flat_map(|p| p["targets"].as_array().into_iter().flatten());
+    let tests = targets.filter(|t| t["kind"].as_array().is_some_and(|k| k.iter().any(|k| k == "test")));
+    Ok(tests.filter_map(|t| t["name"].as_str().map(str::to_owned)).collect())
+}
+
+fn one(cargo: &[String], env: &BTreeMap<String, String>, tally: &mut Tally) -> Result<(), String> {
     let before = tally.failed;
     let mut child = Command::new("cargo")
-        .args(&suite.cargo)
+        .args(cargo)
         .envs(env)
         .current_dir(root())
         .stdout(Stdio::piped())
@@ -127,7 +156,7 @@ fn one(suite: &Suite, env: &BTreeMap<String, String>, tally: &mut Tally) -> Resu
     tally.passed += passed;
     tally.failed += failed;
     if !status.success() && tally.failed == before {
-        return Err(format!("cargo {} ended with {status}", suite.cargo.join(" ")));
+        return Err(format!("cargo {} ended with {status}", cargo.join(" ")));
     }
     // A check that counts nothing itself (tidy, clippy) is one test.
     if passed + failed == 0 {
