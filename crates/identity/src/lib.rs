@@ -64,6 +64,12 @@ impl Identity {
     pub async fn new(store: Store, env: Env, options: Options) -> Result<Identity, Error> {
         let mut passwords = Passwords::new(&options.hashing, &env.random)?;
         passwords.inline = options.inline;
+        if store.read(store::identity::revision).await.map_or(true, |r| r >= 1 << 53) {
+            let now = env.now();
+            if store.write(move |tx| store::identity::mend_revision(tx, now)).await? {
+                tracing::error!("the revision of the identity directory was damaged; it begins anew above all there were");
+            }
+        }
         let (revision, changes) = store.read(store::identity::load).await?;
         let directory = RwLock::new(Directory::from_changes(revision, changes));
         let writing = tokio::sync::Mutex::new(());

@@ -29,7 +29,7 @@ const TABLES: &[Table] = &[
     Table { name: "aggregates", key: &["id"], check: aggregates::check },
     Table { name: "allocations", key: &["consumer", "provider", "class"], check: placement::allocations::check },
     Table { name: "changes", key: &["seq"], check: |r| word(r, &["topic"]).and_then(|()| time(r, "created_at")) },
-    Table { name: "consumers", key: &["id"], check: |r| placement::allocations::read_consumer(r).map(drop) },
+    Table { name: "consumers", key: &["id"], check: placement::allocations::check_consumer },
     Table { name: "controllers", key: &["name"], check: |r| word(r, &["name", "owner"]).and_then(|()| time(r, "created_at")) },
     Table { name: "counters", key: &["name"], check: |r| whole(r, &["value"]) },
     Table { name: "custom_classes", key: &["name"], check: placement::names::check },
@@ -49,20 +49,20 @@ const TABLES: &[Table] = &[
     Table { name: "identity_implied_roles", key: &["prior_id", "implied_id"], check: |r| identity::read_imply(r).map(drop) },
     Table { name: "identity_members", key: &["group_id", "user_id"], check: |r| identity::read_join(r).map(drop) },
     Table { name: "identity_projects", key: &["id"], check: identity::check_project },
-    Table { name: "identity_revision", key: &["id"], check: |r| whole(r, &["revision"]) },
+    Table { name: "identity_revision", key: &["id"], check: identity::check_revision },
     Table { name: "identity_revoked_tokens", key: &["audit_id"], check: |r| identity::read_revoked(r).map(drop) },
     Table { name: "identity_roles", key: &["id"], check: identity::check_role },
     Table { name: "identity_signing_keys", key: &["id"], check: |r| identity::read_key(r).map(drop) },
     Table { name: "identity_users", key: &["id"], check: identity::check_user },
     Table { name: "image_members", key: &["image_id", "member"], check: image::check_member },
-    Table { name: "image_properties", key: &["image_id", "name"], check: |r| r.text("value").map(drop) },
+    Table { name: "image_properties", key: &["image_id", "name"], check: |r| r.text("value").and_then(|_| word(r, &["name"])) },
     Table { name: "image_tags", key: &["image_id", "tag"], check: |r| r.text("tag").map(drop) },
     Table { name: "image_tombstones", key: &["id"], check: |r| uuid(r, "id").and_then(|()| time(r, "deleted_at")) },
     Table { name: "images", key: &["id"], check: image::check },
     Table { name: "inventories", key: &["provider", "class"], check: placement::inventories::check },
     Table { name: "ip_allocations", key: &["subnet_id", "ip"], check: network::check_address },
     Table { name: "keypairs", key: &["user_id", "name"], check: keypairs::check },
-    Table { name: "network_segments", key: &["kind", "tag"], check: |r| uuid(r, "network_id") },
+    Table { name: "network_segments", key: &["kind", "tag"], check: |r| uuid(r, "network_id").and_then(|()| word(r, &["kind", "tag"])) },
     Table { name: "networks", key: &["id"], check: network::check_network },
     Table { name: "port_security_groups", key: &["port_id", "group_id"], check: |r| uuid(r, "port_id").and_then(|()| uuid(r, "group_id")) },
     Table { name: "ports", key: &["id"], check: network::check_port },
@@ -71,7 +71,7 @@ const TABLES: &[Table] = &[
     Table { name: "quotas", key: &["project_id", "resource"], check: crate::quotas::check },
     Table { name: "resource_providers", key: &["id"], check: placement::providers::check },
     Table { name: "schema_migrations", key: &["version"], check: |r| r.text("name").and(r.text("checksum")).map(drop) },
-    Table { name: "secrets", key: &["name"], check: |r| r.get::<Vec<u8>>("value").map(drop) },
+    Table { name: "secrets", key: &["name"], check: |r| r.get::<Vec<u8>>("value").and_then(|_| time(r, "created_at")) },
     Table { name: "security_group_rules", key: &["id"], check: network::check_rule },
     Table { name: "security_groups", key: &["id"], check: network::check_group },
     Table { name: "server_group_members", key: &["server_id"], check: server_groups::check_member },
@@ -79,6 +79,21 @@ const TABLES: &[Table] = &[
     Table { name: "servers", key: &["id"], check: servers::check },
     Table { name: "services", key: &["id"], check: services::check },
     Table { name: "subnets", key: &["id"], check: network::check_subnet },
+];
+
+/// What refers to what where the database does not hold it: table, column, of which rows, and the table with that id.
+const REFERS: &[(&str, &str, &str, &str)] = &[
+    ("identity_grants", "role_id", "1 = 1", "identity_roles"),
+    ("identity_grants", "actor_id", "actor_kind = 'user'", "identity_users"),
+    ("identity_grants", "actor_id", "actor_kind = 'group'", "identity_groups"),
+    ("identity_grants", "target_id", "target_kind = 'project'", "identity_projects"),
+    ("identity_grants", "target_id", "target_kind = 'domain'", "identity_domains"),
+    ("identity_implied_roles", "prior_id", "1 = 1", "identity_roles"),
+    ("identity_implied_roles", "implied_id", "1 = 1", "identity_roles"),
+    ("identity_members", "group_id", "1 = 1", "identity_groups"),
+    ("identity_members", "user_id", "1 = 1", "identity_users"),
+    ("image_properties", "image_id", "1 = 1", "images"),
+    ("image_tags", "image_id", "1 = 1", "images"),
 ];
 
 /// Rows read at a time by [`scan`].
@@ -93,6 +108,12 @@ pub fn scan(tx: &mut Tx) -> Result<Vec<Damage>> {
     let mut out = Vec::new();
     for table in TABLES {
         of_table(tx, table, &mut out)?;
+    }
+    for (table, column, when, to) in REFERS {
+        let sql = format!("SELECT * FROM {table} WHERE {when} AND NOT EXISTS (SELECT 1 FROM {to} WHERE {to}.id = {table}.{column})");
+        for row in tx.query(&sql, &[])? {
+            out.push(Damage { table, id: id_of(table, &row), detail: format!("column {column}: refers to nothing") });
+        }
     }
     Ok(out)
 }
@@ -289,5 +310,25 @@ mod tests {
         let ours: Vec<(String, String)> = TABLES.iter().map(|t| (t.name.to_owned(), t.key.join(" "))).collect();
         assert_eq!(ours, schema);
         assert_eq!(store.read(scan).await.unwrap(), Vec::new());
+    }
+
+    #[tokio::test]
+    async fn what_refers_to_nothing_is_found() {
+        let store = Store::open_memory(SqliteMode::Inline).unwrap();
+        for (table, column, ..) in REFERS {
+            // Each of them is a table and a column that there are.
+            store.read(move |tx| tx.query(&format!("SELECT {column} FROM {table}"), &[])).await.unwrap();
+        }
+        let sql = "INSERT INTO identity_members (group_id, user_id) VALUES ('g', 'u')";
+        store.write(move |tx| tx.execute(sql, &[])).await.unwrap();
+        let found = store.read(scan).await.unwrap();
+        let details: Vec<_> = found.iter().map(|d| (d.table, d.id.as_str(), d.detail.as_str())).collect();
+        assert_eq!(
+            details,
+            [
+                ("identity_members", "g u", "column group_id: refers to nothing"),
+                ("identity_members", "g u", "column user_id: refers to nothing")
+            ]
+        );
     }
 }

@@ -75,7 +75,10 @@ pub fn delete(tx: &mut Tx, id: &str) -> Result<()> {
 
 /// For [`crate::damage`].
 pub(crate) fn check(row: &Row) -> Result<()> {
-    read(row)?;
+    let rxtx = read(row)?.rxtx_factor;
+    if !(rxtx.is_finite() && rxtx > 0.0) {
+        return Err(Error::corrupt("column rxtx_factor", "no factor"));
+    }
     word(row, &["id", "name"])?;
     whole(row, &["vcpus", "memory_mib", "root_gib", "ephemeral_gib", "swap_mib"])?;
     time(row, "created_at")

@@ -2,7 +2,7 @@
 //! birth; only its owner moves it on, and whoever takes an expired lease over is the owner then. Never runs
 //! a flow.
 
-use crate::damage::{time, word};
+use crate::damage::{time, whole, word};
 use crate::{Error, FromValue, Result, Row, Tx, Value, params};
 use driver_api::Timestamp;
 use model::flow::{FlowRow, FlowState, StepRecord};
@@ -283,7 +283,9 @@ pub(crate) fn check(row: &Row) -> Result<()> {
     read(row)?;
     row.json::<serde_json::Value>("journal")?;
     word(row, &["project_id", "user_id", "request_id", "owner"])?;
+    whole(row, &["version"])?;
     time(row, "created_at")?;
+    time(row, "lease_until")?;
     time(row, "updated_at")
 }
 

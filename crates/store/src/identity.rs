@@ -17,6 +17,25 @@ pub fn revision(tx: &mut Tx) -> Result<u64> {
     row.ok_or_else(|| Error::corrupt("identity_revision", "no row"))?.get("revision")
 }
 
+/// Begins the revision anew if it is lost or no count: at `now` in µs, which is above every revision there was (each
+/// is a write), so that no token that was void is worth something again. True if it was so.
+pub fn mend_revision(tx: &mut Tx, now: Timestamp) -> Result<bool> {
+    let rows = tx.query("SELECT id, revision FROM identity_revision", &[])?;
+    if rows.len() == 1 && rows.iter().all(|row| check_revision(row).is_ok()) {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM identity_revision", &[])?;
+    tx.execute("INSERT INTO identity_revision (id, revision) VALUES (1, $1)", params![now.0])?;
+    tx.note(crate::changes::Topic::Identity, "");
+    Ok(true)
+}
+
+/// For [`crate::damage`].
+pub(crate) fn check_revision(row: &Row) -> Result<()> {
+    same(row, "id", 1_i64)?;
+    crate::damage::whole(row, &["revision"])
+}
+
 /// Raises the revision if it still is `expected`; false if somebody else changed the directory.
 pub fn advance(tx: &mut Tx, expected: u64) -> Result<bool> {
     let sql = "UPDATE identity_revision SET revision = revision + 1 WHERE id = 1 AND revision = $1";
@@ -84,6 +103,11 @@ pub(crate) fn read_key(row: &Row) -> Result<SigningKey> {
     if secret.len() < 16 {
         return Err(Error::corrupt("column secret", "no key"));
     }
+    // Every token carries the id.
+    if !(1..=64).contains(&row.text("id")?.len()) {
+        return Err(Error::corrupt("column id", "no id of a key"));
+    }
+    crate::damage::word(row, &["id"])?;
     crate::damage::time(row, "created_at")?;
     Ok(SigningKey { id: row.get("id")?, created_at: row.get("created_at")?, secret: Secret::new(secret) })
 }

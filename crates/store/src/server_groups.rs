@@ -152,7 +152,9 @@ pub fn leave(tx: &mut Tx, server: Uuid) -> Result<bool> {
 
 /// For [`crate::damage`].
 pub(crate) fn check(row: &Row) -> Result<()> {
-    read(row)?;
+    if read(row)?.max_per_host.is_some_and(|n| n < 1) {
+        return Err(Error::corrupt("column max_per_host", "not above 0"));
+    }
     crate::damage::word(row, &["project_id", "user_id", "name"])?;
     crate::damage::time(row, "created_at")
 }

@@ -197,7 +197,7 @@ pub fn purge(tx: &mut Tx, before: Timestamp, limit: u32) -> Result<u64> {
 pub(crate) fn check(row: &Row) -> Result<()> {
     let server = read(row)?;
     let body = &server.body;
-    word(row, &["project_id", "user_id"])?;
+    word(row, &["project_id", "user_id", "name"])?;
     for column in ["created_at", "updated_at", "launched_at", "deleted_at"] {
         time(row, column)?;
     }

@@ -21,6 +21,11 @@ pub fn shape() -> Shape {
     Shape { hosts, keep: true, in_memory: true, ..Shape::default() }
 }
 
+/// The same in a later life: other dice.
+pub fn later() -> Shape {
+    Shape { seed: 2, ..shape() }
+}
+
 /// A server of the witnesses.
 pub fn body(cast: &Cast, name: &str) -> Value {
     json!({"server": {"name": name, "flavorRef": "1", "imageRef": cast.image, "networks": "none"}})

@@ -38,7 +38,7 @@ fn served(world: &Arc<World>, cast: &Cast) -> Vec<serde_json::Value> {
 fn damaged_bytes_of_an_image_are_named_and_the_other_images_boot() {
     let (template, cast) = cast::furnish();
     for (what, words) in [("cut off", "bytes recorded"), ("missing", "bytes are not there")] {
-        let world = World::after(&template, cast::shape());
+        let world = World::after(&template, cast::later());
         let path = file_of(&world, "images/images", &cast.image);
         match what {
             "cut off" => std::fs::write(&path, b"x").unwrap(),
@@ -55,7 +55,7 @@ fn damaged_bytes_of_an_image_are_named_and_the_other_images_boot() {
 fn a_damaged_record_of_a_guest_stops_no_other_guest() {
     let (template, cast) = cast::furnish();
     for bytes in [b"".as_slice(), b"{\"id\":", b"\xff\xfe\x00garbage"] {
-        let world = World::after(&template, cast::shape());
+        let world = World::after(&template, cast::later());
         let path = file_of(&world, "hosts/h2", &cast.server);
         std::fs::write(&path, bytes).unwrap();
         let logs = Logs::keep();
@@ -77,7 +77,7 @@ fn what_a_damaged_record_may_mean_is_not_thrown_away() {
         "UPDATE images SET status = 'garbage' WHERE name = 'victim'",
         "UPDATE images SET id = 'garbage' WHERE name = 'victim'",
     ] {
-        let world = World::after(&template, cast::shape());
+        let world = World::after(&template, cast::later());
         let count = |dir: &str| {
             let mut all: Vec<PathBuf> = std::fs::read_dir(world.dir().join(dir)).unwrap().map(|e| e.unwrap().path()).collect();
             all.retain(|p| p.is_file());

@@ -1,7 +1,7 @@
 //! Every change goes to disk and comes back, on every engine; revisions and names are guarded.
 #![allow(clippy::unwrap_used)]
 
-use super::{advance, apply, load, revision, revoked_count};
+use super::{advance, apply, load, mend_revision, revision, revoked_count};
 use crate::Error;
 use crate::testing::engines;
 use model::identity::*;
@@ -172,5 +172,22 @@ async fn a_name_is_taken_once_in_its_domain() {
         assert!(matches!(again, Err(Error::Conflict(_))), "{}: {again:?}", engine.name);
         put(user("1", "a", "bea")).await.unwrap();
         put(user("3", "a", "ann")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_revision_begins_anew_above_all_there_were_and_a_good_one_is_left() {
+    for engine in engines() {
+        let now = Timestamp(1_700_000_000_000_000);
+        assert!(!engine.store.write(move |tx| mend_revision(tx, now)).await.unwrap(), "{}", engine.name);
+        for damage in ["UPDATE identity_revision SET revision = -1", "UPDATE identity_revision SET id = 7", "DELETE FROM identity_revision"] {
+            let mended = engine.store.write(move |tx| {
+                tx.execute(damage, &[])?;
+                mend_revision(tx, now)
+            });
+            assert!(mended.await.unwrap(), "{}: {damage}", engine.name);
+            assert_eq!(engine.store.read(revision).await.unwrap(), 1_700_000_000_000_000, "{}: {damage}", engine.name);
+            assert!(engine.store.write(|tx| advance(tx, 1_700_000_000_000_000)).await.unwrap());
+        }
     }
 }

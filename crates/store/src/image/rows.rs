@@ -32,6 +32,20 @@ pub(crate) fn check(row: &Row) -> Result<()> {
     if image.status.has_data() != image.size.is_some() && image.status != Status::Deactivated {
         return Err(Error::corrupt("columns status, size", "one without the other"));
     }
+    for column in ["checksum", "os_hash_value"] {
+        let hash: Option<String> = row.get(column)?;
+        if hash.is_some_and(|h| h.len() < 32 || h.len() > 128 || !h.bytes().all(|b| b.is_ascii_hexdigit())) {
+            return Err(Error::corrupt(format!("column {column}"), "no hash"));
+        }
+    }
+    // Bytes have their hash, and both say which.
+    if image.os_hash_algo.is_some() != image.os_hash_value.is_some() {
+        return Err(Error::corrupt("columns os_hash_algo, os_hash_value", "one without the other"));
+    }
+    let named = |a: &str| a.len() <= 32 && a.starts_with(|c: char| c.is_ascii_alphabetic()) && !a.contains(char::is_control);
+    if image.os_hash_algo.as_deref().is_some_and(|a| !named(a)) {
+        return Err(Error::corrupt("column os_hash_algo", "no name of a hash"));
+    }
     Ok(())
 }
 

@@ -17,6 +17,15 @@ pub(crate) fn read_consumer(row: &Row) -> Result<Consumer> {
     })
 }
 
+/// For [`crate::damage`].
+pub(crate) fn check_consumer(row: &Row) -> Result<()> {
+    read_consumer(row)?;
+    crate::damage::word(row, &["project_id", "user_id"])?;
+    crate::damage::whole(row, &["generation"])?;
+    crate::damage::time(row, "created_at")?;
+    crate::damage::time(row, "updated_at")
+}
+
 fn read(row: &Row) -> Result<Allocation> {
     Ok(Allocation {
         consumer: row.get("consumer")?,

@@ -93,10 +93,10 @@ pub fn take(tx: &mut Tx, provider: Uuid, class: &str, amount: i64) -> Result<boo
     Ok(n == 1)
 }
 
-/// Gives `amount` back.
+/// Gives `amount` back. Never below nothing: a count that was damaged stops no release, and the audit finds it.
 pub fn give(tx: &mut Tx, provider: Uuid, class: &str, amount: i64) -> Result<()> {
     tx.execute(
-        "UPDATE inventories SET used = used - $3 WHERE provider = $1 AND class = $2",
+        "UPDATE inventories SET used = CASE WHEN used > $3 THEN used - $3 ELSE 0 END WHERE provider = $1 AND class = $2",
         params![provider, class, amount],
     )?;
     tx.note(Topic::Provider, provider);
