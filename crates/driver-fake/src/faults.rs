@@ -78,6 +78,7 @@ pub(crate) struct Strike {
 #[derive(Debug, Default)]
 pub(crate) struct FaultPlan {
     rules: Vec<Armed>,
+    struck: u64,
 }
 
 #[derive(Debug)]
@@ -93,7 +94,12 @@ impl FaultPlan {
             .iter()
             .map(|rule| Armed { rule: rule.clone(), calls: 0, stream: rule.seed ^ fnv(host.as_bytes()) })
             .collect();
-        FaultPlan { rules }
+        FaultPlan { rules, struck: 0 }
+    }
+
+    /// How often a rule struck.
+    pub(crate) fn struck(&self) -> u64 {
+        self.struck
     }
 
     /// Counts a call of `operation`; the first rule that matches strikes.
@@ -110,6 +116,7 @@ impl FaultPlan {
                 strike = Some(Strike { when: armed.rule.when, kind: armed.rule.error_kind() });
             }
         }
+        self.struck += u64::from(strike.is_some());
         strike
     }
 }

@@ -171,6 +171,11 @@ impl Machine {
         self.lock().faults = FaultPlan::default();
     }
 
+    /// How often a planned fault struck since a driver stands in front of the machine.
+    pub fn struck(&self) -> u64 {
+        self.lock().faults.struck()
+    }
+
     /// Everything there is, disks without guest included: what a test counts at the end.
     pub fn remains(&self) -> Vec<Guest> {
         self.lock().guests.values().cloned().collect()

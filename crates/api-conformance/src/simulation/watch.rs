@@ -28,6 +28,8 @@ struct Seen {
     flows: BTreeMap<Uuid, Timestamp>,
     /// When something was disturbed last, by the steady clock of the life.
     disturbed: Timestamp,
+    /// Planned faults that struck, of all machines: one that strikes late is the last fault then.
+    struck: u64,
     /// Some driver hangs by plan.
     hanging: bool,
     /// When the process stood still last, until when.
@@ -95,6 +97,11 @@ impl Watch {
             .unwrap_or_default();
         self.with(|seen| {
             seen.seconds += 1;
+            let struck = machines.iter().map(|(_, m)| m.struck()).sum();
+            if struck != seen.struck {
+                seen.struck = struck;
+                seen.disturbed = seen.disturbed.max(now);
+            }
             let mut all = broken;
             // Nobody renewed leases while the process stood still; it does so as it goes on.
             if seen.paused.is_some_and(|end| now < end.plus(Duration::from_secs(20))) {
