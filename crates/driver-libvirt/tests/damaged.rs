@@ -138,7 +138,7 @@ async fn a_foreign_domain_that_is_called_like_ours_is_named_and_left_alone() {
     let mut lab = lab("damaged-foreign", options()).await;
     let s = small(&empty(&lab));
     let digits = s.id.simple().to_string();
-    let foreign = Foreign::define(&lab, &format!("instance-{}", &digits[..8]));
+    let foreign = Foreign::define(&lab, &format!("instance-{}", &digits[24..]));
     let heard = log.begin();
     lab.reopen().await;
     assert!(listed(&lab).await.is_empty());
