@@ -53,8 +53,9 @@ async fn spawn(flow: &mut Flow<'_>, run: &Run<'_>, unsure: &Arc<AtomicBool>) -> 
     let host = run.host().inspect_err(|_| unsure.store(true, SeqCst))?;
     let assignment = run.assignment().await?;
     let (undo_client, id, generation) = (host.client.clone(), run.server.id, run.server.generation.unsigned_abs());
-    // An undo is its own operation: the build's cancellation must not cancel it.
-    let undo_op = Op::new(run.op.id);
+    // An undo is its own operation: the build's cancellation must not cancel it, and its time begins when it does. Without
+    // a deadline a driver that hangs would keep it, and the guest's lane, until the whole flow is given up.
+    let (flow_id, clock, limit) = (run.op.id, run.conductor.env.clock.clone(), run.conductor.options.deadline);
     let unsure = unsure.clone();
     let observed = flow
         .step(
@@ -64,7 +65,8 @@ async fn spawn(flow: &mut Flow<'_>, run: &Run<'_>, unsure: &Arc<AtomicBool>) -> 
                 async move { client.spawn(assignment, &op).await }
             },
             move || {
-                let (client, op, unsure) = (undo_client.clone(), undo_op.clone(), unsure.clone());
+                let (client, unsure, mut op) = (undo_client.clone(), unsure.clone(), Op::new(flow_id));
+                op.deadline = Some(clock.steady().plus(limit));
                 async move {
                     match client.destroy(id, generation, DestroyMode::Everything, &op).await {
                         // A host that went away cannot be asked; its orphans are removed when it is back.
