@@ -116,8 +116,12 @@ pub fn quiet(words: &[&str]) -> String {
     out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
 }
 
-/// Builds the program: cargo says where it is, since a target directory may be anywhere.
+/// The built program: the one that `KILONOVA_BINARY` names, or cargo builds it and says where it is, since a target
+/// directory may be anywhere.
 pub fn build() -> PathBuf {
+    if let Some(named) = std::env::var_os("KILONOVA_BINARY") {
+        return PathBuf::from(named);
+    }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let out = Command::new(cargo)
         .args(["build", "--quiet", "--package", "server", "--bin", "kilonova", "--message-format", "json"])

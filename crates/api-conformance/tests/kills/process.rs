@@ -24,25 +24,9 @@ port = -1
 
 static BINARY: OnceLock<PathBuf> = OnceLock::new();
 
-/// The built program: the one that `KILONOVA_BINARY` names, or cargo says where it is.
+/// The built program, found once for all rounds.
 pub fn build() -> &'static Path {
-    BINARY.get_or_init(|| {
-        if let Some(named) = std::env::var_os("KILONOVA_BINARY") {
-            return PathBuf::from(named);
-        }
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let out = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "server", "--bin", "kilonova", "--message-format", "json"])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "kilonova cannot be built");
-        let text = String::from_utf8(out.stdout).unwrap();
-        let messages = text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
-        let path = messages.filter_map(|m| m["executable"].as_str().map(PathBuf::from)).next_back();
-        path.expect("cargo names the executable it built")
-    })
+    BINARY.get_or_init(api_conformance::lab::build)
 }
 
 /// One data directory and the process on it.
